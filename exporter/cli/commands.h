@@ -1,0 +1,22 @@
+// The sub-commands. Each prints to standard output, its troubles to standard error, and gives the
+// exit code: 0 good, 1 failed while running, 2 configuration or usage.
+#pragma once
+
+#include "bao_exporter/config.h"
+
+namespace bao_exporter::cli {
+
+inline constexpr int kGood = 0;
+inline constexpr int kFailed = 1;
+inline constexpr int kUsage = 2;
+
+// Prints every problem, one a line; kUsage when there is one.
+[[nodiscard]] int report(const ConfigOutcome& outcome);
+
+// `nodes`: one line for each node, as the running exporter of this configuration tells it.
+[[nodiscard]] int nodes(const Config& config);
+
+// The exporter itself, until SIGTERM or SIGINT.
+[[nodiscard]] int serve(const Config& config);
+
+}  // namespace bao_exporter::cli

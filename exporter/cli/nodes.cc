@@ -1,0 +1,157 @@
+// `bao-exporter nodes`: asks the running exporter over its own port, as a scrape would, and prints
+// what it says of each node.
+#include <ctime>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "bao_exporter/curl_transport.h"
+#include "bao_exporter/exposition.h"
+#include "bao_exporter/format.h"
+#include "cli/commands.h"
+#include "materials.h"
+
+namespace bao_exporter::cli {
+
+namespace {
+
+constexpr Milliseconds kPatience{10'000};
+constexpr std::size_t kBodyMax = std::size_t{1} << 30;
+
+struct Row {
+  std::string role = "?";
+  std::string version = "-";
+  std::string samples = "-";
+  std::string reason = "?";
+  std::string last_success;
+};
+
+std::string label_of(const Exposition& exposition, const Sample& sample, std::string_view name) {
+  for (const Label& label : exposition.labels_of(sample)) {
+    if (label.name == name) return unescape_label_value(label.value);
+  }
+  return {};
+}
+
+void note(const Exposition& exposition, const Sample& sample, Row& row) {
+  const auto label = [&](std::string_view name) { return label_of(exposition, sample, name); };
+  const std::string_view name = sample.name;
+  if (name == "bao_node_role" && sample.value == "1") row.role = label("node_role");
+  if (name == "bao_node_last_poll_reason" && sample.value == "1") row.reason = label("reason");
+  if (name == "bao_node_samples") row.samples = sample.value;
+  if (name == "bao_node_last_success_timestamp_seconds") row.last_success = sample.value;
+  if (name == "bao_node_info" && !label("version").empty()) row.version = label("version");
+}
+
+std::string sealed_word(const std::string& role) {
+  if (role == "active" || role == "standby") return "no";
+  return role == "sealed" || role == "uninitialized" ? "yes" : "?";
+}
+
+std::string age_of(const std::string& last_success) {
+  if (last_success.empty()) return "never";
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(1)
+      << std::max(0.0, unix_seconds(WallClock::now()) - std::stod(last_success)) << "s";
+  return out.str();
+}
+
+void print(const std::vector<std::pair<std::string, Row>>& rows) {
+  std::vector<std::vector<std::string>> table = {
+      {"NODE", "ROLE", "SEALED", "VERSION", "SAMPLES", "AGE", "LAST REASON"}};
+  for (const auto& [name, row] : rows) {
+    table.push_back({name, row.role, sealed_word(row.role), row.version, row.samples,
+                     age_of(row.last_success), row.reason});
+  }
+  std::vector<std::size_t> widths(table[0].size());
+  for (const auto& line : table) {
+    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
+  }
+  for (const auto& line : table) {
+    std::ostringstream out;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      out << std::left << std::setw(static_cast<int>(widths[i]) + 2) << line[i];
+    }
+    std::string text = out.str();
+    text.erase(text.find_last_not_of(' ') + 1);
+    std::cout << text << '\n';
+  }
+}
+
+Result<Request> request_for(const ListenerConfig& listener) {
+  if (listener.self_token_file.empty() || listener.self_ca_file.empty()) {
+    return Error{ErrorCode::kConfig,
+                 "listener.self_token_file and listener.self_ca_file are needed: a token that this "
+                 "listener accepts, and the authority of its certificate"};
+  }
+  auto token = Secret::load(listener.self_token_file, {listener.allow_group_read});
+  if (!token.ok()) return token.error();
+  auto trust = load_trust(listener.self_ca_file, "", "");
+  if (!trust.ok()) return trust.error();
+  Request request;
+  if (!parse_url("https://" + listener.addresses.front(), request.url)) {
+    return Error{ErrorCode::kConfig, "listener.address is not host:port"};
+  }
+  // A wildcard is where to listen; to ask, this host is meant.
+  if (request.url.host == "0.0.0.0") request.url.host = "127.0.0.1";
+  if (request.url.host == "::") request.url.host = "::1";
+  request.url.path = "/metrics";
+  request.bearer = std::move(token).value();
+  request.trust = std::move(trust).value();
+  request.deadline = Clock::now() + kPatience;
+  request.body_bytes_max = kBodyMax;
+  return request;
+}
+
+Result<std::string> fetch(const ListenerConfig& listener) {
+  Result<Request> request = request_for(listener);
+  if (!request.ok()) return request.error();
+  const std::unique_ptr<Transport> transport = make_curl_transport();
+  std::optional<Answer> answer;
+  const TimePoint deadline = request.value().deadline;
+  const std::string where = request.value().url.authority();
+  transport->start(std::move(request).value(), [&](Answer got) { answer = std::move(got); });
+  while (!answer) transport->run_once(deadline);
+  if (answer->failure) {
+    return Error{ErrorCode::kIo, "https://" + where + "/metrics: " +
+                                     std::string(reason_name(answer->failure->code)) + ": " +
+                                     answer->failure->detail};
+  }
+  if (answer->status != 200) {
+    return Error{ErrorCode::kIo, "https://" + where + "/metrics: HTTP " +
+                                     std::to_string(answer->status) + " " + answer->body};
+  }
+  return std::move(answer->body);
+}
+
+}  // namespace
+
+int nodes(const Config& config) {
+  const Result<std::string> body = fetch(config.listener);
+  if (!body.ok()) {
+    std::cerr << body.error().detail << '\n';
+    return body.error().code == ErrorCode::kIo ? kFailed : kUsage;
+  }
+  ParseLimits limits;
+  limits.samples_max = limits.series_per_family_max = std::size_t{1} << 30;
+  const auto exposition = parse(body.value(), limits, 0);
+  if (!exposition.ok()) {
+    std::cerr << "the exporter's own answer does not parse: " << exposition.error().detail << '\n';
+    return kFailed;
+  }
+  std::vector<std::pair<std::string, Row>> rows;
+  std::map<std::string, std::size_t> index;
+  for (const Sample& sample : exposition.value().samples) {
+    if (!sample.name.starts_with("bao_node_")) continue;
+    const std::string name = label_of(exposition.value(), sample, "cluster") + "/" +
+                             label_of(exposition.value(), sample, "node_name");
+    const auto [at, added] = index.try_emplace(name, rows.size());
+    if (added) rows.emplace_back(name, Row{});
+    note(exposition.value(), sample, rows[at->second].second);
+  }
+  print(rows);
+  return kGood;
+}
+
+}  // namespace bao_exporter::cli

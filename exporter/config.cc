@@ -1,0 +1,355 @@
+#include "bao_exporter/config.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include "config_reader.h"
+#include "config_url.h"
+#include "config_values.h"
+
+namespace bao_exporter {
+
+namespace {
+
+using std::chrono::hours;
+
+constexpr Milliseconds kShortest{1};
+constexpr Milliseconds kRequestTimeoutMin{100};
+constexpr Milliseconds kLongest = hours(24);
+constexpr std::size_t kBodyBytesMax = std::size_t{1} << 30;
+constexpr std::size_t kLineBytesMax = std::size_t{16} << 20;
+constexpr std::size_t kSamplesMax = 10'000'000;
+constexpr std::size_t kLabelsMax = 1'000;
+constexpr int kConnectionsMax = 10'000;
+constexpr int kNodesMax = 10'000;
+constexpr std::string_view kSystemStore = "system";
+constexpr std::string_view kMetricsPath = "/v1/sys/metrics";
+constexpr std::string_view kNameForm =
+    "must be 1 to 63 letters, digits and . _ - and start with a letter or digit";
+
+constexpr std::array<Word<Profile>, 1> kProfiles = {{{"all_nodes", Profile::kAllNodes}}};
+constexpr std::array<Word<RoleLabel>, 2> kRoleLabels = {
+    {{"info", RoleLabel::kInfo}, {"samples", RoleLabel::kSamples}}};
+constexpr std::array<Word<AuthMethod>, 2> kAuthMethods = {
+    {{"token_file", AuthMethod::kTokenFile}, {"none", AuthMethod::kNone}}};
+constexpr std::array<Word<LogLevel>, 4> kLogLevels = {{{"debug", LogLevel::kDebug},
+                                                       {"info", LogLevel::kInfo},
+                                                       {"warn", LogLevel::kWarn},
+                                                       {"error", LogLevel::kError}}};
+constexpr std::array<Word<LogFormat>, 2> kLogFormats = {
+    {{"logfmt", LogFormat::kLogfmt}, {"json", LogFormat::kJson}}};
+constexpr std::array<Word<std::string_view>, 2> kTlsVersions = {{{"1.2", "1.2"}, {"1.3", "1.3"}}};
+constexpr std::array<Word<bool>, 2> kMetricsAuth = {{{"token", true}, {"none", false}}};
+
+// What is unique in the whole file, and the line where it was first seen.
+struct Seen {
+  std::map<std::string, int> clusters;
+  std::map<std::string, int> api_urls;
+  std::map<std::string, int> metrics_urls;
+};
+
+void refuse_duplicate(TableReader& table, std::string_view key, const std::string& value,
+                      std::map<std::string, int>& seen, const std::string& text) {
+  if (value.empty() || !table.sound(key)) return;
+  const auto [at, is_new] = seen.emplace(value, table.line(key));
+  if (!is_new) table.complain(key, text + " (line " + std::to_string(at->second) + ")");
+}
+
+void read_name(TableReader& table, std::string_view key, std::string& to,
+               std::map<std::string, int>& seen, const std::string& what) {
+  table.text(key, to);
+  table.require(key, "give the " + what + " a name");
+  if (!table.sound(key)) return;
+  if (!is_name(to)) return table.complain(key, std::string(kNameForm));
+  refuse_duplicate(table, key, to, seen,
+                   "the name '" + to + "' is taken by an earlier " + what + "; give another one");
+}
+
+// A path that has a default and must not be set to nothing.
+void read_needed_path(TableReader& table, std::string_view key, std::string& to) {
+  table.path(key, to);
+  if (table.sound(key) && to.empty()) table.complain(key, "must not be empty; name a file");
+}
+
+void read_server_name(TableReader& table, std::string& to) {
+  table.text("server_name", to);
+  if (table.sound("server_name") && !to.empty() && !is_host(to)) {
+    table.complain("server_name", "must be a DNS name or an IP address, as the certificate has it");
+  }
+}
+
+void read_addresses(TableReader& table, std::vector<std::string>& to) {
+  table.text_or_list("address", to);
+  if (!table.sound("address")) return;
+  if (to.empty()) return table.complain("address", "must name at least one address");
+  std::vector<std::pair<std::string, std::uint16_t>> seen;
+  for (const std::string& text : to) {
+    ListenAddress address;
+    if (std::string problem = listen_address_problem(text, address); !problem.empty()) {
+      return table.complain("address", std::move(problem));
+    }
+    std::pair<std::string, std::uint16_t> one(address.host, address.port);
+    if (address.port != 0 && std::find(seen.begin(), seen.end(), one) != seen.end()) {
+      return table.complain("address", "names an address twice; remove one");
+    }
+    seen.push_back(std::move(one));
+  }
+}
+
+void read_token_files(TableReader& table, std::vector<std::string>& to) {
+  to = {"scrape.token"};
+  table.paths("token_files", to);
+  if (!table.sound("token_files")) return;
+  if (to.empty()) {
+    return table.complain("token_files",
+                          "must name at least one file; without a token nobody can scrape");
+  }
+  if (std::find(to.begin(), to.end(), "") != to.end()) {
+    table.complain("token_files", "has an empty path in it; remove it or name a file");
+  }
+}
+
+void read_listener(TableReader& table, ListenerConfig& listener) {
+  listener.tls_cert_file = "tls/tls.crt";
+  listener.tls_key_file = "tls/tls.key";
+  std::string_view tls_min_version = kTlsVersions.front().value;
+
+  read_addresses(table, listener.addresses);
+  read_needed_path(table, "tls_cert_file", listener.tls_cert_file);
+  read_needed_path(table, "tls_key_file", listener.tls_key_file);
+  table.word("tls_min_version", tls_min_version, kTlsVersions);
+  listener.tls_min_version = tls_min_version;
+  read_token_files(table, listener.token_files);
+  table.integer("connections_max", listener.connections_max, 1, kConnectionsMax);
+  table.duration("request_timeout", listener.request_timeout, kRequestTimeoutMin, kLongest);
+  table.boolean("allow_group_read", listener.allow_group_read);
+  table.path("self_token_file", listener.self_token_file);
+  table.path("self_ca_file", listener.self_ca_file);
+  table.not_yet({"advertised_address", "client_ca_file", "client_allowed_names", "allowed_networks",
+                 "connections_per_address_max", "admin_address"});
+
+  const bool group = listener.allow_group_read;
+  table.names_file("tls_cert_file", listener.tls_cert_file, NamedFile::Kind::kCertificate, group);
+  table.names_file("tls_key_file", listener.tls_key_file, NamedFile::Kind::kPrivateKey, group);
+  for (const std::string& path : listener.token_files) {
+    table.names_file("token_files", path, NamedFile::Kind::kSecretList, group);
+  }
+  table.names_file("self_token_file", listener.self_token_file, NamedFile::Kind::kSecret, group);
+  table.names_file("self_ca_file", listener.self_ca_file, NamedFile::Kind::kCertificate, group);
+}
+
+void read_poll(TableReader& table, PollConfig& poll) {
+  table.duration("interval", poll.interval, kShortest, kLongest);
+  table.duration("timeout", poll.timeout, kShortest, kLongest);
+  table.duration("stale_after", poll.stale_after, kShortest, kLongest);
+  if (!table.sound("interval")) return;
+  const std::string interval = format_duration(poll.interval);
+  if (table.sound("timeout") && poll.timeout >= poll.interval) {
+    table.complain(table.given("timeout") ? "timeout" : "interval",
+                   "poll.timeout (" + format_duration(poll.timeout) +
+                       ") must be less than poll.interval (" + interval +
+                       "); lower the one or raise the other");
+  }
+  if (table.sound("stale_after") && poll.stale_after < poll.interval) {
+    table.complain(table.given("stale_after") ? "stale_after" : "interval",
+                   "poll.stale_after (" + format_duration(poll.stale_after) +
+                       ") must not be less than poll.interval (" + interval +
+                       "); three times the interval is a good value");
+  }
+}
+
+void read_limits(TableReader& table, LimitsConfig& limits) {
+  table.size("body_bytes_max", limits.body_bytes_max, kBodyBytesMax);
+  table.count("samples_max", limits.samples_max, kSamplesMax);
+  table.count("series_per_family_max", limits.series_per_family_max, kSamplesMax);
+  table.not_yet({"series_max"});
+  table.size("line_bytes_max", limits.line_bytes_max, kLineBytesMax);
+  table.count("labels_per_sample_max", limits.labels_per_sample_max, kLabelsMax);
+}
+
+void read_output(TableReader& table, OutputConfig& output) {
+  table.word("role_label", output.role_label, kRoleLabels);
+  table.boolean("leader_only_from_active", output.leader_only_from_active);
+  table.not_yet({"relabel_preset", "relabel"});
+}
+
+void read_log(TableReader& table, LogConfig& log) {
+  table.word("level", log.level, kLogLevels);
+  table.word("format", log.format, kLogFormats);
+}
+
+void read_auth(TableReader& table, AuthConfig& auth) {
+  auth.token_file = "openbao.token";
+  table.word("method", auth.method, kAuthMethods, {"approle", "kubernetes", "jwt", "cert"});
+  table.path("token_file", auth.token_file);
+  table.boolean("allow_group_read", auth.allow_group_read);
+  table.not_yet({"mount", "role", "jwt_file", "role_id_file", "secret_id_file",
+                 "secret_id_wrapped", "renew", "on_excess_capabilities"});
+  if (!table.sound("method")) return;
+  if (auth.method == AuthMethod::kNone) {
+    auth.token_file.clear();
+    return;
+  }
+  if (table.sound("token_file") && auth.token_file.empty()) {
+    table.complain("token_file", "must not be empty; name a file, or set method = \"none\"");
+  }
+  table.names_file("token_file", auth.token_file, NamedFile::Kind::kSecret, auth.allow_group_read);
+}
+
+// Reads a URL, takes it apart, and writes it back whole: lower-case host, port always there.
+void read_url(TableReader& table, std::string_view key, bool is_base, std::string& to) {
+  table.text(key, to);
+  if (to.empty() || !table.sound(key)) return;
+  Url url;
+  std::string problem = url_problem(to, url);
+  if (problem.empty() && url.scheme != "https") {
+    problem = "must start with https://; over http the token would travel in clear";
+  }
+  if (problem.empty() && is_base && !url.path.empty()) {
+    problem = "must end after the port; remove the path (metrics_url takes a whole URL)";
+  }
+  if (problem.empty() && !is_base && (url.path.empty() || url.path == "/")) {
+    problem = "must have a path; add " + std::string(kMetricsPath);
+  }
+  if (!problem.empty()) return table.complain(key, std::move(problem));
+  to = url.scheme + "://" + url.authority() + url.path;
+}
+
+// Two nodes at one address would be one server under two names.
+void refuse_same_address(TableReader& table, const NodeConfig& node, Seen& seen) {
+  const std::string text =
+      "another node has this address; each node needs an address of its own, not that of a load "
+      "balancer";
+  refuse_duplicate(table, "api_url", node.api_url, seen.api_urls, text);
+  if (!node.metrics_url.empty()) {
+    refuse_duplicate(table, "metrics_url", node.metrics_url, seen.metrics_urls, text);
+  } else if (!node.api_url.empty()) {
+    refuse_duplicate(table, "api_url", node.api_url + std::string(kMetricsPath), seen.metrics_urls,
+                     text);
+  }
+}
+
+void read_node(TableReader& table, NodeConfig& node, std::map<std::string, int>& names,
+               Seen& seen) {
+  read_name(table, "name", node.name, names, "node");
+  read_url(table, "api_url", true, node.api_url);
+  read_url(table, "metrics_url", false, node.metrics_url);
+  table.word("metrics_auth", node.metrics_auth, kMetricsAuth);
+  read_server_name(table, node.server_name);
+  table.text("pod", node.pod);
+  const bool sound = table.sound("api_url") && table.sound("metrics_url");
+  if (sound && node.api_url.empty() && node.metrics_url.empty()) {
+    table.complain("api_url", "is required; set it, or metrics_url where only that can be reached");
+  }
+  refuse_same_address(table, node, seen);
+}
+
+void read_client_certificate(TableReader& table, ClusterConfig& cluster) {
+  table.path("client_cert_file", cluster.client_cert_file);
+  table.path("client_key_file", cluster.client_key_file);
+  const bool sound = table.sound("client_cert_file") && table.sound("client_key_file");
+  if (!sound || cluster.client_cert_file.empty() == cluster.client_key_file.empty()) return;
+  const bool has_key = cluster.client_cert_file.empty();
+  table.complain(has_key ? "client_key_file" : "client_cert_file",
+                 std::string("needs its other half; set ") +
+                     (has_key ? "client_cert_file" : "client_key_file") + " too, or neither");
+}
+
+void read_cluster(TableReader& table, ClusterConfig& cluster, Seen& seen) {
+  cluster.ca_file = "openbao-ca.pem";
+  read_name(table, "cluster", cluster.cluster, seen.clusters, "cluster");
+  table.word("profile", cluster.profile, kProfiles, {"active", "demo"});
+  table.text("kubernetes_namespace", cluster.kubernetes_namespace);
+  table.path_or_word("ca_file", cluster.ca_file, kSystemStore);
+  if (table.sound("ca_file") && cluster.ca_file.empty()) {
+    table.complain("ca_file", "must not be empty; name a file, or \"system\"");
+  }
+  read_server_name(table, cluster.server_name);
+  read_client_certificate(table, cluster);
+  table.integer("expected_nodes", cluster.expected_nodes, 0, kNodesMax);
+  table.not_yet({"node_local", "discovery"});
+  table.table("auth", [&](TableReader& auth) { read_auth(auth, cluster.auth); });
+  std::map<std::string, int> names;
+  table.tables("node", [&](TableReader& node) {
+    read_node(node, cluster.nodes.emplace_back(), names, seen);
+  });
+  if (cluster.nodes.empty() && table.sound("node") && table.sound("discovery")) {
+    table.complain("node", "is required; add an [[openbao.node]] for each node of the cluster");
+  }
+
+  const bool group = cluster.auth.allow_group_read;
+  if (cluster.ca_file != kSystemStore) {
+    table.names_file("ca_file", cluster.ca_file, NamedFile::Kind::kCertificate, group);
+  }
+  table.names_file("client_cert_file", cluster.client_cert_file, NamedFile::Kind::kCertificate,
+                   group);
+  table.names_file("client_key_file", cluster.client_key_file, NamedFile::Kind::kPrivateKey, group);
+}
+
+void read_config(TableReader& top, Config& config) {
+  top.table("listener", [&](TableReader& table) { read_listener(table, config.listener); });
+  top.table("poll", [&](TableReader& table) { read_poll(table, config.poll); });
+  top.table("limits", [&](TableReader& table) { read_limits(table, config.limits); });
+  top.table("output", [&](TableReader& table) { read_output(table, config.output); });
+  top.table("log", [&](TableReader& table) { read_log(table, config.log); });
+  top.not_yet({"shard", "certctl"});
+  Seen seen;
+  top.tables("openbao", [&](TableReader& table) {
+    read_cluster(table, config.clusters.emplace_back(), seen);
+  });
+  if (config.clusters.empty() && top.sound("openbao")) {
+    top.complain("openbao", "is required; add an [[openbao]] for each cluster");
+  }
+  top.finish();
+}
+
+template <typename T>
+void sort_by_line(std::vector<T>& list) {
+  std::stable_sort(list.begin(), list.end(),
+                   [](const T& a, const T& b) { return a.line < b.line; });
+}
+
+}  // namespace
+
+bool parse_log_level(std::string_view text, LogLevel& out) {
+  for (const auto& word : kLogLevels) {
+    if (word.text != text) continue;
+    out = word.value;
+    return true;
+  }
+  return false;
+}
+
+std::vector<ConfigKey> config_keys() {
+  ReadContext context;
+  context.list_keys = true;
+  TableReader top(context, nullptr, "", 0);
+  Config config;
+  read_config(top, config);
+  return std::move(context.keys);
+}
+
+ConfigOutcome parse_config(std::string_view text, const std::string& file,
+                           const ConfigEnvironment& environment) {
+  ConfigOutcome outcome;
+  outcome.config.file = file;
+  const TomlDocument document = parse_toml(text);
+  if (!document.error.empty()) {
+    outcome.problems.push_back({file, document.error_line, "", document.error});
+    return outcome;
+  }
+  ReadContext context;
+  context.file = file;
+  context.environment = environment;
+  TableReader top(context, &document.root, "", 0);
+  read_config(top, outcome.config);
+  sort_by_line(context.problems);
+  sort_by_line(context.files);
+  outcome.problems = std::move(context.problems);
+  outcome.files = std::move(context.files);
+  return outcome;
+}
+
+}  // namespace bao_exporter

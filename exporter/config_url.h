@@ -1,0 +1,21 @@
+// URLs and addresses as the configuration accepts them. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "bao_exporter/config.h"
+
+namespace bao_exporter {
+
+// Takes `text` apart. What is wrong and what to do, or empty. Never quotes the text: what stands
+// in it may be a password.
+[[nodiscard]] std::string url_problem(std::string_view text, Url& out);
+
+// As url_problem, for an address to listen on.
+[[nodiscard]] std::string listen_address_problem(std::string_view text, ListenAddress& out);
+
+// A host name, an IPv4 or an IPv6 address (without brackets).
+[[nodiscard]] bool is_host(std::string_view text);
+
+}  // namespace bao_exporter

@@ -1,0 +1,215 @@
+// The listener on civetweb 1.16, built from source (the binaries that distributions ship crash on
+// the first TLS handshake). Its traps, and where they are handled:
+//   - it decodes paths in place: decode_url is off, and front_door compares raw bytes;
+//   - handlers match by prefix and some methods never reach them: begin_request takes everything;
+//   - it answers what it cannot parse with a page of its own: http_error says nothing and it closes;
+//   - "Connection: close" by hand does not close: mg_disable_connection_keep_alive does;
+//   - of more than 64 headers it drops the rest silently: front_door refuses at 64.
+#include <civetweb.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+
+#include "bao_exporter/listener.h"
+#include "bao_exporter/log.h"
+#include "io/tls_context.h"
+
+static_assert(CIVETWEB_VERSION_MAJOR == 1 && CIVETWEB_VERSION_MINOR == 16,
+              "civetweb.h of another version: our include folder must come first");
+
+namespace bao_exporter {
+
+namespace {
+
+constexpr std::size_t kWriteBytes = std::size_t{64} << 10;  // four full TLS records
+// Only clients that have shown a valid token may stay idle; everybody else has request_timeout.
+constexpr const char* kKeepAliveMs = "90000";
+constexpr int kWorkersBeyondConnections = 8;
+
+std::string_view reason_phrase(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Answer";
+  }
+}
+
+std::string_view view(const char* text) { return text == nullptr ? std::string_view() : text; }
+
+HttpRequest request_of(const mg_request_info& info) {
+  HttpRequest request;
+  request.method = view(info.request_method);
+  request.path = view(info.request_uri);
+  for (int i = 0; i < info.num_headers; ++i) {
+    request.headers.emplace_back(view(info.http_headers[i].name),    // NOLINT: a C array
+                                 view(info.http_headers[i].value));  // NOLINT: a C array
+  }
+  return request;
+}
+
+std::string head_of(const Reply& reply) {
+  std::string head = "HTTP/1.1 " + std::to_string(reply.status) + " ";
+  head += reason_phrase(reply.status);
+  head += "\r\n";
+  for (const auto& [name, value] : reply.headers) {
+    head += name;
+    head += ": ";
+    head += value;
+    head += "\r\n";
+  }
+  head += "Content-Length: " + std::to_string(reply.body.bytes()) + "\r\n";
+  head += reply.close ? "Connection: close\r\n\r\n" : "Connection: keep-alive\r\n\r\n";
+  return head;
+}
+
+// Gathers pieces into full writes.
+class Writer {
+ public:
+  explicit Writer(mg_connection* connection) : connection_(connection) {
+    buffer_.reserve(kWriteBytes);
+  }
+
+  // False once the client is gone.
+  bool add(std::string_view piece) {
+    while (!piece.empty()) {
+      const std::string_view now = piece.substr(0, kWriteBytes - buffer_.size());
+      buffer_ += now;
+      piece.remove_prefix(now.size());
+      if (buffer_.size() == kWriteBytes && !flush()) return false;
+    }
+    return true;
+  }
+  bool flush() {
+    if (buffer_.empty()) return true;
+    const int written = ::mg_write(connection_, buffer_.data(), buffer_.size());
+    const bool whole = written == static_cast<int>(buffer_.size());
+    buffer_.clear();
+    return whole;
+  }
+
+ private:
+  mg_connection* connection_;
+  std::string buffer_;
+};
+
+void write_reply(mg_connection* connection, const Reply& reply) {
+  Writer writer(connection);
+  bool there = writer.add(head_of(reply));
+  if (reply.send_body) {
+    for (const std::string_view piece : reply.body.pieces()) there = there && writer.add(piece);
+  }
+  there = there && writer.flush();
+  if (!there || reply.close) ::mg_disable_connection_keep_alive(connection);
+}
+
+// "host:port" of the configuration in civetweb's words: "s" is TLS, "+" both families.
+std::string civet_address(const std::string& address) {
+  constexpr std::string_view kEverywhere = "[::]:";
+  if (address.starts_with(kEverywhere)) return "+" + address.substr(kEverywhere.size()) + "s";
+  return address + "s";
+}
+
+std::string with_port(const std::string& address, int port) {
+  return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
+}
+
+class CivetListener final : public Listener {
+ public:
+  CivetListener(SslCtx ctx, Handler handler) : ssl_(std::move(ctx)), handler_(std::move(handler)) {}
+
+  ~CivetListener() override {
+    if (context_ != nullptr) ::mg_stop(context_);
+    ::mg_exit_library();
+  }
+
+  std::optional<Error> open(const ListenerConfig& config) {
+    std::string listening;
+    for (const std::string& address : config.addresses) {
+      listening += (listening.empty() ? "" : ",") + civet_address(address);
+    }
+    const std::string threads = std::to_string(config.connections_max + kWorkersBeyondConnections);
+    const std::string timeout = std::to_string(config.request_timeout.count());
+    const std::array<const char*, 17> options = {
+        "listening_ports",       listening.c_str(), "num_threads",         threads.c_str(),
+        "request_timeout_ms",    timeout.c_str(),   "enable_keep_alive",   "yes",
+        "keep_alive_timeout_ms", kKeepAliveMs,      "decode_url",          "no",
+        "decode_query_string",   "no",              "tcp_nodelay",         "1",
+        nullptr};
+    mg_callbacks callbacks{};
+    callbacks.begin_request = &CivetListener::begin_request;
+    callbacks.http_error = [](mg_connection*, int, const char*) noexcept { return 0; };
+    callbacks.external_ssl_ctx = [](void** ctx, void* self) noexcept {
+      *ctx = static_cast<CivetListener*>(self)->ssl_.get();  // the same each time, as it demands
+      return 1;
+    };
+    callbacks.log_message = [](const mg_connection*, const char* message) noexcept {
+      log::debug("listener", {{"detail", message}});
+      return 1;
+    };
+    std::array<char, 256> words{};
+    mg_init_data init{&callbacks, this, const_cast<const char**>(options.data())};  // NOLINT
+    mg_error_data error{};
+    error.text = words.data();
+    error.text_buffer_size = words.size();
+    ::mg_init_library(MG_FEATURES_TLS);
+    context_ = ::mg_start2(&init, &error);
+    if (context_ == nullptr) {
+      return Error{ErrorCode::kIo, "cannot listen on " + listening + ": " + words.data() +
+                                       "; is the port taken, or the address not ours?"};
+    }
+    note_ports(config);
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
+
+ private:
+  void note_ports(const ListenerConfig& config) {
+    std::vector<mg_server_port> ports(config.addresses.size() * 2);
+    const int count = ::mg_get_server_ports(context_, static_cast<int>(ports.size()), ports.data());
+    for (std::size_t i = 0; i < config.addresses.size(); ++i) {
+      const int port = i < static_cast<std::size_t>(std::max(count, 0)) ? ports[i].port : 0;
+      addresses_.push_back(with_port(config.addresses[i], port));
+    }
+  }
+
+  static int begin_request(mg_connection* connection) noexcept {
+    const auto* self = static_cast<CivetListener*>(
+        ::mg_get_user_data(::mg_get_context(connection)));
+    const mg_request_info* info = ::mg_get_request_info(connection);
+    Reply reply = self->handler_(request_of(*info));
+    if (view(info->http_version) != "1.1") reply.close = true;
+    write_reply(connection, reply);
+    return reply.status;
+  }
+
+  SslCtx ssl_;
+  Handler handler_;
+  mg_context* context_ = nullptr;
+  std::vector<std::string> addresses_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, Handler handler) {
+  Result<SslCtx> ctx = make_server_context(config);
+  if (!ctx.ok()) return ctx.error();
+  auto listener = std::make_unique<CivetListener>(std::move(ctx).value(), std::move(handler));
+  if (auto error = listener->open(config)) return *std::move(error);
+  return std::unique_ptr<Listener>(std::move(listener));
+}
+
+}  // namespace bao_exporter

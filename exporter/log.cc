@@ -1,0 +1,116 @@
+#include "bao_exporter/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <atomic>
+#include <cstdio>
+
+namespace bao_exporter::log {
+
+namespace {
+
+std::atomic<LogFormat> g_format{LogFormat::kLogfmt};
+
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 0x20 || byte == 0x7f;
+}
+
+// A JSON string; logfmt takes the same quoting.
+void append_quoted(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (is_control(c)) {
+      std::array<char, 8> escape{};
+      std::snprintf(escape.data(), escape.size(), "\\u%04x",
+                    static_cast<unsigned>(static_cast<unsigned char>(c)));
+      out += escape.data();
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+void append_logfmt_value(std::string& out, std::string_view text) {
+  bool plain = !text.empty();
+  for (const char c : text) {
+    if (c == ' ' || c == '"' || c == '=' || c == '\\' || is_control(c)) plain = false;
+  }
+  if (plain) {
+    out += text;
+  } else {
+    append_quoted(out, text);
+  }
+}
+
+void write(spdlog::level::level_enum level, std::string_view name, std::string_view message,
+           Fields fields) {
+  if (!spdlog::default_logger_raw()->should_log(level)) return;
+  spdlog::default_logger_raw()->log(level, render(g_format.load(), name, message, fields));
+}
+
+}  // namespace
+
+std::string render(LogFormat format, std::string_view level, std::string_view message,
+                   Fields fields) {
+  std::string out;
+  if (format == LogFormat::kLogfmt) {
+    out += "level=";
+    out += level;
+    out += " msg=";
+    append_quoted(out, message);
+    for (const Field& field : fields) {
+      out += ' ';
+      out += field.key;
+      out += '=';
+      append_logfmt_value(out, field.value);
+    }
+    return out;
+  }
+  out += "\"level\":";
+  append_quoted(out, level);
+  out += ",\"msg\":";
+  append_quoted(out, message);
+  for (const Field& field : fields) {
+    out += ',';
+    append_quoted(out, field.key);
+    out += ':';
+    append_quoted(out, field.value);
+  }
+  return out;
+}
+
+void init(LogLevel level, LogFormat format) {
+  g_format.store(format);
+  auto logger = std::make_shared<spdlog::logger>(
+      "bao-exporter", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  constexpr std::array kLevels = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                  spdlog::level::err};
+  logger->set_level(kLevels[static_cast<std::size_t>(level)]);
+  logger->flush_on(spdlog::level::debug);
+  logger->set_pattern(format == LogFormat::kLogfmt ? "ts=%Y-%m-%dT%H:%M:%S.%eZ %v"
+                                                   : "{\"ts\":\"%Y-%m-%dT%H:%M:%S.%eZ\",%v}",
+                      spdlog::pattern_time_type::utc);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void debug(std::string_view message, Fields fields) {
+  write(spdlog::level::debug, "debug", message, fields);
+}
+void info(std::string_view message, Fields fields) {
+  write(spdlog::level::info, "info", message, fields);
+}
+void warn(std::string_view message, Fields fields) {
+  write(spdlog::level::warn, "warn", message, fields);
+}
+void error(std::string_view message, Fields fields) {
+  write(spdlog::level::err, "error", message, fields);
+}
+
+}  // namespace bao_exporter::log

@@ -1,0 +1,199 @@
+// What each answer of an OpenBao node means by itself.
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "bao_exporter/outcome.h"
+
+namespace bao_exporter {
+
+namespace {
+
+using Json = nlohmann::json;
+
+bool contains(const std::string& body, std::string_view words) {
+  return body.find(words) != std::string::npos;
+}
+
+bool is_json(const Answer& answer) {
+  return answer.content_type.starts_with("application/json");
+}
+
+std::string status_words(const Answer& answer) { return "HTTP " + std::to_string(answer.status); }
+
+Error reason(ErrorCode code, const Answer& answer, std::string_view words) {
+  return Error{code, status_words(answer) + ": " + std::string(words)};
+}
+
+Error judge_redirect(const Answer& answer) {
+  if (answer.status == 307) {
+    return reason(ErrorCode::kStandbyRedirect, answer,
+                  "a standby that does not serve reads; use its metrics_only listener");
+  }
+  return reason(ErrorCode::kRedirect, answer, "redirects are never followed");
+}
+
+// 400, and 500 of OpenBao up to 2.4.
+std::optional<Error> judge_known_refusal(const Answer& answer) {
+  if (contains(answer.body, "cannot forward local-only request")) {
+    return reason(ErrorCode::kStandbyRejected, answer,
+                  "the standby did not take the token (wrong, just minted, or num_uses)");
+  }
+  if (contains(answer.body, "prometheus is not enabled")) {
+    return reason(ErrorCode::kTelemetryDisabled, answer,
+                  "set prometheus_retention_time in the node's telemetry stanza");
+  }
+  if (contains(answer.body, "operation unavailable in namespaces")) {
+    return reason(ErrorCode::kNamespaceRestricted, answer,
+                  "sys/metrics is served in the root namespace only");
+  }
+  return std::nullopt;
+}
+
+Error judge_denied(const Answer& answer) {
+  if (!is_json(answer)) {
+    return reason(ErrorCode::kMetricsDisabled, answer,
+                  "disallow_metrics is set on this listener; poll another one (metrics_url)");
+  }
+  if (contains(answer.body, "1 error occurred")) {
+    return reason(ErrorCode::kForbidden, answer, "the token's policy lacks read on sys/metrics");
+  }
+  return reason(ErrorCode::kTokenRejected, answer, "the token is unknown, expired or revoked");
+}
+
+Error judge_server_error(const Answer& answer) {
+  if (contains(answer.body, "Vault is sealed")) {
+    return reason(ErrorCode::kSealed, answer, "the node is sealed");
+  }
+  if (contains(answer.body, "active cluster node not found")) {
+    return reason(ErrorCode::kNoLeader, answer, "the cluster has no leader");
+  }
+  return reason(ErrorCode::kServerError, answer, "the node failed to answer");
+}
+
+std::optional<Error> judge_good_status(const Answer& answer) {
+  if (!answer.content_encoding.empty() && answer.content_encoding != "identity") {
+    return reason(ErrorCode::kProtocol, answer, "an encoding that was not asked for");
+  }
+  if (!answer.content_type.starts_with("text/plain")) {
+    return reason(ErrorCode::kProtocol, answer, "the content type is not text/plain");
+  }
+  return std::nullopt;
+}
+
+std::string text_of(const Json& json, const char* key) {
+  const auto at = json.find(key);
+  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+std::optional<int> digits_at(std::string_view text, std::size_t at, std::size_t count) {
+  int value = 0;
+  if (text.size() < at + count) return std::nullopt;
+  const char* end = text.data() + at + count;
+  const auto read = std::from_chars(text.data() + at, end, value);
+  if (read.ec != std::errc() || read.ptr != end || value < 0) return std::nullopt;
+  return value;
+}
+
+// RFC 3339 as Go writes it: 2026-11-23T00:20:45.734479023Z, or +01:00 at the end.
+std::optional<std::int64_t> nanoseconds_of(std::string_view text) {
+  std::array<int, 6> field{};
+  constexpr std::array<std::pair<std::size_t, std::size_t>, 6> kPlaces = {
+      {{0, 4}, {5, 2}, {8, 2}, {11, 2}, {14, 2}, {17, 2}}};
+  for (std::size_t i = 0; i < kPlaces.size(); ++i) {
+    const auto value = digits_at(text, kPlaces[i].first, kPlaces[i].second);
+    if (!value) return std::nullopt;
+    field[i] = *value;
+  }
+  std::tm broken{};
+  broken.tm_year = field[0] - 1900;
+  broken.tm_mon = field[1] - 1;
+  broken.tm_mday = field[2];
+  broken.tm_hour = field[3];
+  broken.tm_min = field[4];
+  broken.tm_sec = field[5];
+  std::int64_t nanoseconds = static_cast<std::int64_t>(::timegm(&broken)) * 1'000'000'000;
+  std::size_t at = 19;
+  if (at < text.size() && text[at] == '.') {
+    std::int64_t unit = 100'000'000;
+    for (++at; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10) {
+      nanoseconds += (text[at] - '0') * unit;
+    }
+  }
+  if (at + 1 == text.size() && text[at] == 'Z') return nanoseconds;
+  if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-')) return std::nullopt;
+  const auto hours = digits_at(text, at + 1, 2);
+  const auto minutes = digits_at(text, at + 4, 2);
+  if (!hours || !minutes) return std::nullopt;
+  const std::int64_t offset = (*hours * 3600LL + *minutes * 60LL) * 1'000'000'000;
+  return text[at] == '+' ? nanoseconds - offset : nanoseconds + offset;
+}
+
+}  // namespace
+
+Role Health::role() const {
+  if (!initialized) return Role::kUninitialized;
+  if (sealed) return Role::kSealed;
+  return standby ? Role::kStandby : Role::kActive;
+}
+
+Result<Health> read_health(const Answer& answer) {
+  if (answer.failure) return *answer.failure;
+  const Json json = Json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
+  const auto flag = [&](const char* key) {
+    const auto at = json.find(key);
+    return at != json.end() && at->is_boolean() ? std::optional<bool>(at->get<bool>())
+                                                : std::nullopt;
+  };
+  if (!json.is_object()) {
+    return Error{ErrorCode::kProtocol, "sys/health: " + status_words(answer) + " without JSON"};
+  }
+  const auto initialized = flag("initialized");
+  const auto sealed = flag("sealed");
+  const auto standby = flag("standby");
+  if (!initialized || !sealed || !standby) {
+    return Error{ErrorCode::kProtocol, "sys/health: " + status_words(answer) +
+                                           " without initialized, sealed and standby"};
+  }
+  Health health;
+  health.initialized = *initialized;
+  health.sealed = *sealed;
+  health.standby = *standby;
+  health.version = text_of(json, "version");
+  health.cluster_name = text_of(json, "cluster_name");
+  health.cluster_id = text_of(json, "cluster_id");
+  const auto time = json.find("server_time_utc");
+  if (time != json.end() && time->is_number_integer()) {
+    health.server_time = time->get<std::int64_t>();
+  }
+  return health;
+}
+
+std::optional<std::int64_t> read_active_time(const Answer& answer) {
+  if (answer.failure || answer.status != 200) return std::nullopt;
+  const Json json = Json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  const auto self = json.find("is_self");
+  if (self == json.end() || !self->is_boolean() || !self->get<bool>()) return std::nullopt;
+  return nanoseconds_of(text_of(json, "active_time"));
+}
+
+std::optional<Error> judge_metrics(const Answer& answer) {
+  if (answer.failure) return answer.failure;
+  const int status = answer.status;
+  if (status == 200) return judge_good_status(answer);
+  if (status >= 300 && status < 400) return judge_redirect(answer);
+  if (status == 400 || status == 500) {
+    if (auto known = judge_known_refusal(answer)) return known;
+  }
+  if (status == 403) return judge_denied(answer);
+  if (status == 404) {
+    return reason(ErrorCode::kNotFound, answer, "no metrics at this path; see metrics_url");
+  }
+  if (status == 429) return reason(ErrorCode::kRateLimited, answer, "a quota of the node was hit");
+  if (status >= 500) return judge_server_error(answer);
+  return reason(ErrorCode::kUnexpectedStatus, answer, "not an answer that OpenBao gives");
+}
+
+}  // namespace bao_exporter

@@ -1,0 +1,102 @@
+#include "bao_exporter/outcome.h"
+
+namespace bao_exporter {
+
+namespace {
+
+bool reached(const std::optional<Answer>& answer) { return answer && answer->answered(); }
+
+void note_certificate(Outcome& outcome, const std::optional<Answer>& answer) {
+  if (answer && answer->certificate_not_after) {
+    outcome.certificate_not_after = answer->certificate_not_after;
+  }
+}
+
+void refuse(Outcome& outcome, Error error) {
+  outcome.reason = error.code;
+  outcome.detail = std::move(error.detail);
+}
+
+// Why there is no body to parse, or nullopt.
+std::optional<Error> missing_body(const PollAnswers& answers, const Outcome& outcome) {
+  if (!answers.metrics) return answers.health->failure;  // NodePoll stops there only on a failure
+  std::optional<Error> error = judge_metrics(*answers.metrics);
+  // Both answer 503 "Vault is sealed"; health knows better.
+  if (error && error->code == ErrorCode::kSealed && outcome.role == Role::kUninitialized) {
+    error = Error{ErrorCode::kUninitialized, "the node is not initialized"};
+  }
+  return error;
+}
+
+void settle_role(Outcome& outcome, const PollAnswers& answers, const BodyFacts& facts) {
+  if (outcome.health) {
+    outcome.role = outcome.health->role();
+    outcome.role_source = RoleSource::kHealth;
+  } else if (facts.core_active) {
+    outcome.role = *facts.core_active ? Role::kActive : Role::kStandby;
+    outcome.role_source = RoleSource::kCoreActive;
+  } else if (!reached(answers.health) && !reached(answers.metrics)) {
+    outcome.role = Role::kUnreachable;
+  }
+  if (outcome.health && facts.core_active) {
+    outcome.disagreement = (outcome.role == Role::kActive) != *facts.core_active;
+  }
+}
+
+// A body that says "active" under a node that is not, or the other way round.
+bool contradicts(Outcome& outcome, const BodyFacts& facts, bool second_look) {
+  if (!outcome.disagreement) return false;
+  if (!second_look) {
+    outcome.ask_again = true;
+    return true;
+  }
+  if (!*facts.core_active) return false;  // Served, and reported as a disagreement.
+  refuse(outcome, Error{ErrorCode::kIdentityMismatch,
+                        "health says " + std::string(role_name(outcome.role)) +
+                            ", the body says active, twice: somebody else's body"});
+  outcome.claims_active = false;  // The claim was not this node's.
+  return true;
+}
+
+}  // namespace
+
+Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
+  Outcome outcome;
+  note_certificate(outcome, answers.health);
+  note_certificate(outcome, answers.metrics);
+  if (answers.health) {
+    if (auto health = read_health(*answers.health); health.ok()) {
+      outcome.health = std::move(health).value();
+    }
+  }
+  if (answers.leader) outcome.active_time = read_active_time(*answers.leader);
+
+  settle_role(outcome, answers, {});
+  outcome.claims_active = outcome.role == Role::kActive;
+  if (auto error = missing_body(answers, outcome)) {
+    refuse(outcome, *std::move(error));
+    return outcome;
+  }
+  auto parsed = parse_body(std::move(answers.metrics->body), options.limits, options.hash_seed);
+  if (!parsed.ok()) {
+    refuse(outcome, parsed.error());
+    return outcome;
+  }
+  const BodyFacts facts = read_body_facts(parsed.value().exposition);
+  settle_role(outcome, answers, facts);
+  outcome.peer_id = facts.peer_id;
+  outcome.claims_active = outcome.role == Role::kActive || facts.core_active.value_or(false);
+  if (contradicts(outcome, facts, options.second_look)) return outcome;
+
+  std::string identity = options.identity;
+  if (options.role_on_samples) {
+    identity += "," + render_identity({{"node_role", role_name(outcome.role)}});
+  }
+  outcome.part = NodePart::render(
+      std::move(parsed).value(),
+      openbao_relabel_plan(std::move(identity), outcome.role, options.leader_only_from_active));
+  outcome.reason = ErrorCode::kOk;
+  return outcome;
+}
+
+}  // namespace bao_exporter

@@ -1,0 +1,141 @@
+#include "bao_exporter/secret.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace bao_exporter {
+
+namespace {
+
+constexpr std::string_view kBearerPrefix = "Authorization: Bearer ";
+
+Error unreadable(const std::string& path, const std::string& why) {
+  return Error{ErrorCode::kTokenUnreadable, path + ": " + why};
+}
+
+std::string system_words(const char* what, int error) {
+  return std::string(what) + ": " + std::strerror(error);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// Empty when the file may be used as a secret, else why not and what to do.
+std::string attribute_problem(const struct stat& st, const SecretFileRules& rules) {
+  if (!S_ISREG(st.st_mode)) return "is not a regular file";
+  if (st.st_uid != 0 && st.st_uid != ::geteuid()) {
+    return "is owned by another user; it must be owned by root or by the user that runs "
+           "bao-exporter";
+  }
+  if ((st.st_mode & S_IRWXO) != 0) return "is accessible to others; run: chmod o-rwx on it";
+  if ((st.st_mode & (S_IWGRP | S_IXGRP)) != 0) return "is writable by its group; run: chmod g-wx";
+  if ((st.st_mode & S_IRGRP) != 0 && !rules.allow_group_read) {
+    return "is readable by its group; run: chmod g-r on it, or set allow_group_read = true";
+  }
+  if (st.st_size == 0) return "is empty";
+  if (st.st_size > static_cast<off_t>(Secret::kBytesMax)) {
+    return "is larger than 4096 bytes; it must hold the secret and nothing else";
+  }
+  return {};
+}
+
+// Empty when the text is usable. Never quotes the text.
+std::string content_problem(std::string_view text, bool many_lines) {
+  if (text.empty()) return "holds no secret";
+  for (const char c : text) {
+    if (many_lines && (c == '\n' || c == ' ' || c == '#' || c == '\t')) continue;
+    if (c == '\n') return "has more than one line; it must hold one secret";
+    if (c == '\r') return "has Windows line ends (carriage return); save it with line feeds only";
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= 0x20 || byte >= 0x7f) {
+      return "has a space, a control character or a byte that is not ASCII in it";
+    }
+  }
+  return {};
+}
+
+// Reads until `capacity` bytes or the end; -1 with errno on failure.
+ssize_t read_all(int fd, char* to, std::size_t capacity) {
+  std::size_t got = 0;
+  while (got < capacity) {
+    const ssize_t n = ::read(fd, to + got, capacity - got);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -1;
+    if (n == 0) break;
+    got += static_cast<std::size_t>(n);
+  }
+  return static_cast<ssize_t>(got);
+}
+
+}  // namespace
+
+Secret::~Secret() {
+  if (data_ == nullptr) return;
+  ::explicit_bzero(data_, mapped_);
+  ::munmap(data_, mapped_);
+}
+
+Result<std::shared_ptr<const Secret>> Secret::load(const std::string& path,
+                                                   const SecretFileRules& rules) {
+  return load_checked(path, rules, false);
+}
+
+Result<std::shared_ptr<const Secret>> Secret::load_lines(const std::string& path,
+                                                         const SecretFileRules& rules) {
+  return load_checked(path, rules, true);
+}
+
+Result<std::shared_ptr<const Secret>> Secret::load_checked(const std::string& path,
+                                                           const SecretFileRules& rules,
+                                                           bool many_lines) {
+  // Symbolic links are followed: Kubernetes mounts a secret through `..data`.
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (fd.get() < 0) return unreadable(path, system_words("cannot be opened", errno));
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return unreadable(path, system_words("cannot be read", errno));
+  if (std::string why = attribute_problem(st, rules); !why.empty()) return unreadable(path, why);
+
+  std::shared_ptr<Secret> secret(new Secret());
+  const std::size_t wanted = kBearerPrefix.size() + kBytesMax + 2;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  secret->mapped_ = (wanted + page - 1) / page * page;
+  void* pages = ::mmap(nullptr, secret->mapped_, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) return unreadable(path, system_words("no memory for it", errno));
+  secret->data_ = static_cast<char*>(pages);
+  (void)::mlock(pages, secret->mapped_);  // A low RLIMIT_MEMLOCK must not stop the exporter.
+  (void)::madvise(pages, secret->mapped_, MADV_DONTDUMP);
+
+  std::memcpy(secret->data_, kBearerPrefix.data(), kBearerPrefix.size());
+  secret->prefix_ = kBearerPrefix.size();
+  char* bytes = secret->data_ + secret->prefix_;
+  const ssize_t got = read_all(fd.get(), bytes, kBytesMax + 1);
+  if (got < 0) return unreadable(path, system_words("cannot be read", errno));
+  if (static_cast<std::size_t>(got) > kBytesMax) return unreadable(path, "is larger than 4096 bytes");
+  secret->size_ = static_cast<std::size_t>(got);
+  if (secret->size_ > 0 && bytes[secret->size_ - 1] == '\n') --secret->size_;
+  bytes[secret->size_] = '\0';
+  if (std::string why = content_problem(secret->reveal(), many_lines); !why.empty()) {
+    return unreadable(path, why);
+  }
+  return std::shared_ptr<const Secret>(std::move(secret));
+}
+
+}  // namespace bao_exporter

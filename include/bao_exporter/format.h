@@ -1,0 +1,31 @@
+// Writes text exposition format 0.0.4. Everything that leaves the exporter goes through here:
+// escapes are complete (HELP too) and numbers keep every bit.
+//
+// Pure; appends to a caller's string.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "bao_exporter/exposition.h"
+
+namespace bao_exporter {
+
+// Label value: \ " and newline are escaped.
+void append_escaped_label_value(std::string& out, std::string_view raw);
+// The other way round, for text that parse() accepted.
+[[nodiscard]] std::string unescape_label_value(std::string_view escaped);
+// HELP text: \ and newline are escaped.
+void append_escaped_help(std::string& out, std::string_view raw);
+// The shortest text that reads back as the same double; NaN, +Inf, -Inf.
+void append_value(std::string& out, double value);
+
+// `# HELP` (when `has_help`) and `# TYPE`; `escaped_help` is written as it is.
+void append_family_header(std::string& out, std::string_view name, bool has_help,
+                          std::string_view escaped_help, MetricType type);
+
+// The exposition as text, samples without timestamps; families without TYPE get none.
+[[nodiscard]] std::string format(const Exposition& exposition);
+
+}  // namespace bao_exporter

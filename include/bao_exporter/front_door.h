@@ -1,0 +1,49 @@
+// Who is let in, and to what: the decision about one HTTP request, before anything is served. Pure.
+//
+// Order (design, "What the port serves"): not exactly one valid Authorization: 401, the same bytes
+// whatever path, method or body; a body: 400; unknown exact path: 404; other method than GET and
+// HEAD: 405.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bao_exporter/scrape_tokens.h"
+
+namespace bao_exporter {
+
+// As received: the path raw, not decoded or normalised, without query.
+struct HttpRequest {
+  std::string_view method;
+  std::string_view path;
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
+};
+
+enum class Route : std::uint8_t { kNone, kMetrics };
+
+// Label `path` of bao_exporter_scrapes_total.
+[[nodiscard]] std::string_view route_name(Route route) noexcept;
+
+// Label `cause` of bao_exporter_auth_failures_total.
+enum class AuthFailure : std::uint8_t { kNone, kMissing, kMalformed, kMultiple, kWrong };
+[[nodiscard]] std::string_view auth_failure_name(AuthFailure failure) noexcept;
+
+struct Admission {
+  int status = 401;
+  Route route = Route::kNone;
+  AuthFailure auth_failure = AuthFailure::kNone;
+  std::string_view token_name;  // points into the ScrapeTokens
+  bool head = false;
+  bool gzip = false;
+  bool close = true;  // the connection ends after the answer
+};
+
+[[nodiscard]] Admission admit(const HttpRequest& request, const ScrapeTokens& tokens);
+
+// True when Accept-Encoding allows gzip (RFC 9110: q=0 forbids, "*" counts where gzip is not named).
+[[nodiscard]] bool accepts_gzip(std::string_view accept_encoding);
+
+}  // namespace bao_exporter

@@ -1,0 +1,111 @@
+// The book on every node: its last poll, its role and reason as published, its counters.
+//
+// Threads: the build thread only (counters live in prometheus-cpp's registry).
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bao_exporter/arbiter.h"
+#include "bao_exporter/config.h"
+#include "bao_exporter/merge.h"
+#include "bao_exporter/outcome.h"
+#include "bao_exporter/poller.h"
+
+namespace bao_exporter {
+
+struct NodeState {
+  // What it is.
+  std::size_t cluster = 0;
+  std::string name;
+  std::string identity;  // rendered labels N: cluster, node_name, instance, scrape_profile, ...
+
+  // Its last poll.
+  Outcome latest;
+  bool polled = false;
+  bool second_look = false;
+  TimePoint started;
+  std::optional<double> clock_offset;  // seconds
+
+  // What is published of it.
+  Role role = Role::kUnknown;
+  ErrorCode reason = ErrorCode::kNotPolled;
+  bool served = false;           // its samples are in the snapshot
+  bool claim_confirmed = false;  // reported beside another active node: see arbiter.h
+  std::optional<double> role_since;
+  std::optional<double> last_success;
+  const NodePart* counted = nullptr;  // the part whose dropped samples were counted
+
+  prometheus::Labels registry_labels;  // labels N
+  prometheus::Counter* role_changes = nullptr;
+  prometheus::Histogram* poll_duration = nullptr;
+  std::array<prometheus::Counter*, kDropCauseCount> dropped{};
+};
+
+struct ClusterState {
+  std::string name;
+  int expected_nodes = 0;
+  std::optional<std::size_t> last_active;  // index of the node
+  prometheus::Counter* failovers = nullptr;
+};
+
+class NodeBook {
+ public:
+  NodeBook(const Config& config, std::uint64_t hash_seed);
+
+  // Judges a poll and notes it. True when the node has to be asked again before anything is said
+  // about it (nothing was noted then).
+  [[nodiscard]] bool note_poll(PollResult result);
+
+  // Decides what is published of each node: arbiter, overdue polls, changes of role. Gives the nodes
+  // that have to be polled again at once.
+  [[nodiscard]] std::vector<std::size_t> decide(TimePoint now, WallTime wall);
+
+  // True when the last poll of the node changed the role that would be published.
+  [[nodiscard]] bool role_would_change(std::size_t node) const;
+
+  // The parts to merge, in rank order; `nodes` gets whose they are.
+  [[nodiscard]] std::vector<MergeSource> sources(std::vector<std::size_t>& nodes) const;
+
+  // Counts what a merge lost; for each part once.
+  void count_dropped(const std::vector<std::size_t>& nodes, const Merged& merged);
+
+  // bao_node_*, bao_cluster_* as text; `overdue`: as they are once the poll loop hangs.
+  [[nodiscard]] std::string render(bool overdue) const;
+
+  [[nodiscard]] std::size_t size() const { return nodes_.size(); }
+
+ private:
+  void add_cluster(const ClusterConfig& cluster, std::size_t index);
+  [[nodiscard]] bool overdue(const NodeState& node, TimePoint now) const;
+  void count_poll(NodeState& node, const PollResult& result, ErrorCode reason);
+  void settle(NodeState& node, const Verdict& verdict, TimePoint now, WallTime wall);
+  void note_failover(std::size_t cluster);
+
+  const PollConfig poll_;
+  OutcomeOptions options_;  // identity is filled in for each node
+  std::vector<ClusterState> clusters_;
+  std::vector<NodeState> nodes_;
+
+  prometheus::Registry registry_;
+  prometheus::Family<prometheus::Counter>* polls_ = nullptr;
+  prometheus::Family<prometheus::Counter>* role_changes_ = nullptr;
+  prometheus::Family<prometheus::Counter>* dropped_ = nullptr;
+  prometheus::Family<prometheus::Counter>* failovers_ = nullptr;
+  prometheus::Family<prometheus::Histogram>* durations_ = nullptr;
+};
+
+// Rendered labels N of a node.
+[[nodiscard]] std::string node_identity(const ClusterConfig& cluster, const NodeConfig& node);
+
+// The URLs and names of every configured node, in configuration order.
+[[nodiscard]] std::vector<PollTarget> poll_targets(const Config& config);
+
+}  // namespace bao_exporter

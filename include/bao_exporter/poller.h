@@ -1,0 +1,84 @@
+// The poll loop: when to ask whom. Runs on the poll thread; parses nothing and reads no file.
+//
+// All targets are polled at once at each multiple of the interval from the start (monotonic clock),
+// every one under its own absolute deadline, so a node that hangs delays nobody.
+// ask_again() adds a poll outside the rhythm (a second look).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "bao_exporter/node_poll.h"
+#include "bao_exporter/slot.h"
+#include "bao_exporter/transport.h"
+
+namespace bao_exporter {
+
+struct PollTarget {
+  std::string log_name;  // cluster/node
+  bool has_api = true;
+  Url api;      // without path
+  Url metrics;  // with path
+  std::string server_name;
+  std::shared_ptr<const TlsTrust> trust;
+  const Slot<Secret>* token = nullptr;  // null: no token is sent with metrics
+};
+
+struct PollResult {
+  std::size_t target = 0;
+  bool second_look = false;
+  TimePoint started;
+  TimePoint ended;
+  WallTime ended_wall;
+  PollAnswers answers;
+};
+
+// Who is told. Called on the poll thread; must not block.
+class PollSink {
+ public:
+  virtual ~PollSink() = default;
+  virtual void polls_started(std::vector<std::size_t> targets) = 0;
+  virtual void poll_ended(PollResult result) = 0;
+};
+
+class Poller {
+ public:
+  // All references must outlive the Poller.
+  Poller(std::vector<PollTarget> targets, PollConfig poll, std::size_t body_bytes_max,
+         Transport& transport, PollSink& sink);
+
+  // The body of the poll thread; returns soon after a stop is requested.
+  void run(const std::stop_token& stop);
+
+  // From any thread: polls these targets at once, unless a poll of theirs is under way.
+  void ask_again(const std::vector<std::size_t>& targets);
+
+ private:
+  struct Running {
+    NodePoll machine;
+    PollResult result;
+    TimePoint deadline;
+  };
+
+  void start_polls(const std::vector<std::size_t>& targets, bool second_look, TimePoint now);
+  std::vector<std::size_t> take_asked_again();
+  void ask(std::size_t target, PollQuestion question);
+  void take_answer(std::size_t target, Answer answer);
+  [[nodiscard]] Request make_request(std::size_t target, PollQuestion question) const;
+
+  const std::vector<PollTarget> targets_;
+  const PollConfig poll_;
+  const std::size_t body_bytes_max_;
+  Transport& transport_;
+  PollSink& sink_;
+  std::vector<std::optional<Running>> running_;
+
+  std::mutex mutex_;                  // guards asked_again_ only
+  std::vector<std::size_t> asked_again_;
+};
+
+}  // namespace bao_exporter

@@ -1,0 +1,43 @@
+// The tokens that scrapes are let in with.
+//
+// A token file has one token a line: [NAME:]TOKEN or [NAME:]sha256:HEX; empty lines and lines that
+// start with # are skipped. Only SHA-256 digests are kept. match() hashes what was presented and
+// compares it with every digest in constant time, so its time tells nothing about a near miss or
+// about which token it was.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bao_exporter/result.h"
+
+namespace bao_exporter {
+
+class ScrapeTokens {
+ public:
+  static constexpr std::size_t kPlainBytesMin = 20;
+
+  // Adds the lines of one file (`text`); errors name `file` and the line, never the text.
+  [[nodiscard]] std::optional<Error> add(std::string_view text, const std::string& file);
+
+  // The name of the token that was presented ("unnamed" without one); nullopt: none matches.
+  [[nodiscard]] std::optional<std::string_view> match(std::string_view presented) const;
+
+  [[nodiscard]] std::size_t size() const { return tokens_.size(); }
+
+ private:
+  using Digest = std::array<unsigned char, 32>;
+  struct Token {
+    std::string name;
+    Digest digest;
+  };
+  [[nodiscard]] std::optional<std::string> add_line(std::string_view line);
+  [[nodiscard]] static Digest digest_of(std::string_view text);
+
+  std::vector<Token> tokens_;
+};
+
+}  // namespace bao_exporter

@@ -14,15 +14,12 @@
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
-// toml++ 3.3 asserts what the text `[.` disproves, although it handles it well right after. The
-// assertion must neither abort (without NDEBUG) nor be assumed by the optimizer (with it).
+// toml++ 3.3 asserts what texts such as `[.` and `a = [}` disprove, although it handles them well
+// right after. Its assertions must neither abort (without NDEBUG) nor be taken for granted by the
+// optimizer (with it).
 #undef NDEBUG
 #undef TOML_ASSERT
-#ifndef BAO_TOML_ASSERT
 #define TOML_ASSERT(condition) static_assert(true)
-#else
-#define TOML_ASSERT(condition) BAO_TOML_ASSERT(condition)
-#endif
 #include <toml++/toml.h>
 
 namespace bao_exporter {

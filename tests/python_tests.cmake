@@ -1,0 +1,40 @@
+# The tests in Python: each file is one ctest test, named as its path. Those in e2e/ share one real
+# cluster, which a fixture starts and stops; a file whose test stops nodes starts a cluster of its own.
+if(NOT EXISTS "${BAO_EXPORTER_VENV}/bin/python")
+  message(STATUS "Tests in Python left out: no BAO_EXPORTER_VENV (./dev test makes one)")
+  return()
+endif()
+
+set(python_environment
+  "BAO_EXPORTER=$<TARGET_FILE:bao-exporter>"
+  "BAO_EXPORTER_PROMETHEUS_DIR=${BAO_EXPORTER_PROMETHEUS_DIR}"
+  "PYTHONDONTWRITEBYTECODE=1"
+  "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/e2e:${CMAKE_CURRENT_SOURCE_DIR}/fault")
+set(cluster_dir "${CMAKE_CURRENT_BINARY_DIR}/cluster")
+
+# bao_python_test(FOLDER FILE [CLUSTER] [TIMEOUT seconds])
+function(bao_python_test folder file)
+  cmake_parse_arguments(arg "CLUSTER" "TIMEOUT" "" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  set(name "${folder}/${file}")
+  add_test(NAME ${name}
+    COMMAND ${BAO_EXPORTER_VENV}/bin/python -m pytest -q -p no:cacheprovider
+            ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/${file}.py)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${folder}
+                       ENVIRONMENT "${python_environment}")
+  if(arg_CLUSTER)
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED cluster
+      ENVIRONMENT "${python_environment};BAO_CLUSTER_DIR=${cluster_dir}")
+  endif()
+endfunction()
+
+add_test(NAME e2e/cluster_start COMMAND ${CMAKE_COMMAND} -E env
+  ${BAO_EXPORTER_VENV}/bin/python ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cluster.py start
+  --dir ${cluster_dir} --replace)
+add_test(NAME e2e/cluster_stop COMMAND
+  ${BAO_EXPORTER_VENV}/bin/python ${CMAKE_CURRENT_SOURCE_DIR}/e2e/cluster.py stop
+  --dir ${cluster_dir})
+set_tests_properties(e2e/cluster_start PROPERTIES FIXTURES_SETUP cluster TIMEOUT 180)
+set_tests_properties(e2e/cluster_stop PROPERTIES FIXTURES_CLEANUP cluster TIMEOUT 60)

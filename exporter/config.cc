@@ -185,8 +185,8 @@ void read_auth(TableReader& table, AuthConfig& auth) {
   table.word("method", auth.method, kAuthMethods, {"approle", "kubernetes", "jwt", "cert"});
   table.path("token_file", auth.token_file);
   table.boolean("allow_group_read", auth.allow_group_read);
-  table.not_yet({"mount", "role", "jwt_file", "role_id_file", "secret_id_file",
-                 "secret_id_wrapped", "renew", "on_excess_capabilities"});
+  table.not_yet({"mount", "role", "jwt_file", "role_id_file", "secret_id_file", "secret_id_wrapped",
+                 "renew", "on_excess_capabilities"});
   if (!table.sound("method")) return;
   if (auth.method == AuthMethod::kNone) {
     auth.token_file.clear();

@@ -59,9 +59,8 @@ std::string certificate_problem(const NamedFile& file) {
 
 std::string secret_problem(const NamedFile& file) {
   const SecretFileRules rules{file.allow_group_read};
-  const auto secret = file.kind == NamedFile::Kind::kSecret
-                          ? Secret::load(file.path, rules)
-                          : Secret::load_lines(file.path, rules);
+  const auto secret = file.kind == NamedFile::Kind::kSecret ? Secret::load(file.path, rules)
+                                                            : Secret::load_lines(file.path, rules);
   if (!secret.ok()) return secret.error().detail;
   if (file.kind != NamedFile::Kind::kPrivateKey) return {};
   if (secret.value()->reveal().find(kPemStart) != std::string_view::npos) return {};
@@ -101,9 +100,8 @@ ConfigOutcome load_config(const std::string& file, const ConfigEnvironment& envi
   for (ConfigProblem& problem : check_files(file, outcome.files)) {
     outcome.problems.push_back(std::move(problem));
   }
-  std::stable_sort(
-      outcome.problems.begin(), outcome.problems.end(),
-      [](const ConfigProblem& a, const ConfigProblem& b) { return a.line < b.line; });
+  std::stable_sort(outcome.problems.begin(), outcome.problems.end(),
+                   [](const ConfigProblem& a, const ConfigProblem& b) { return a.line < b.line; });
   return outcome;
 }
 

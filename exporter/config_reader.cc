@@ -44,16 +44,17 @@ std::string expected(std::string_view form) { return "must be " + std::string(fo
 // Names under which people put a secret itself into a configuration.
 bool is_secret_name(std::string_view name) {
   constexpr std::array<std::string_view, 13> kNames = {
-      "token",     "tokens",      "bearer_token", "password", "passwd",     "secret", "api_key",
-      "apikey",    "secret_id",   "role_id",      "jwt",      "private_key", "credential"};
+      "token",  "tokens",    "bearer_token", "password", "passwd",      "secret",    "api_key",
+      "apikey", "secret_id", "role_id",      "jwt",      "private_key", "credential"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
 std::string secret_remedy(std::string_view path) {
   const bool listener = path.substr(0, 8) == "listener";
   const bool openbao = path.substr(0, 7) == "openbao";
-  return std::string("secrets are never in the configuration; write it to a file and name that "
-                     "file in ") +
+  return std::string(
+             "secrets are never in the configuration; write it to a file and name that "
+             "file in ") +
          (listener  ? "listener.token_files"
           : openbao ? "openbao.auth.token_file"
                     : "listener.token_files or openbao.auth.token_file");
@@ -217,8 +218,7 @@ void TableReader::duration(std::string_view name, Milliseconds& to, Milliseconds
   const auto duration = parse_duration(text);
   if (!duration) return complain(name, expected(kDurationForm));
   if (*duration < min || *duration > max) {
-    return complain(name,
-                    "must be from " + format_duration(min) + " to " + format_duration(max));
+    return complain(name, "must be from " + format_duration(min) + " to " + format_duration(max));
   }
   to = *duration;
 }
@@ -263,8 +263,8 @@ void TableReader::tables(std::string_view name, const Read& read) {
   const auto is_table = [](const TomlValue& item) { return item.kind == Kind::kTable; };
   if (value->kind != Kind::kArray ||
       !std::all_of(value->items.begin(), value->items.end(), is_table)) {
-    return complain(name, "must be a list of tables; write [[" + path_of(name) +
-                              "]] above the keys of each");
+    return complain(
+        name, "must be a list of tables; write [[" + path_of(name) + "]] above the keys of each");
   }
   for (const TomlValue& item : value->items) read_one(&item, item.line);
 }

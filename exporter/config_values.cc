@@ -17,8 +17,9 @@ struct Unit {
 
 constexpr std::array<Unit, 4> kDurationUnits = {
     {{"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}}};
-constexpr std::array<Unit, 3> kSizeUnits = {
-    {{"GiB", std::int64_t{1} << 30}, {"MiB", std::int64_t{1} << 20}, {"KiB", std::int64_t{1} << 10}}};
+constexpr std::array<Unit, 3> kSizeUnits = {{{"GiB", std::int64_t{1} << 30},
+                                             {"MiB", std::int64_t{1} << 20},
+                                             {"KiB", std::int64_t{1} << 10}}};
 
 template <std::size_t N>
 std::optional<std::int64_t> parse_with_unit(std::string_view text,
@@ -94,9 +95,8 @@ std::string format_size(std::size_t bytes) {
 bool is_name(std::string_view text) {
   constexpr std::size_t kNameBytesMax = 63;
   if (text.empty() || text.size() > kNameBytesMax || !is_alphanumeric(text.front())) return false;
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return is_alphanumeric(c) || c == '.' || c == '_' || c == '-';
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 std::string expand_variables(const ConfigEnvironment& environment, std::string& text) {

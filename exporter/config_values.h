@@ -30,7 +30,8 @@ namespace bao_exporter {
 // Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`.
 [[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
 // The known word that `word` was probably meant to be; empty when none is near.
-[[nodiscard]] std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
+[[nodiscard]] std::string nearest_word(std::string_view word,
+                                       const std::vector<std::string>& known);
 
 // The line (from 1) of the first byte that is not UTF-8, or 0.
 [[nodiscard]] int first_line_not_utf8(std::string_view text);

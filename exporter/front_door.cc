@@ -10,16 +10,15 @@ namespace bao_exporter {
 namespace {
 
 constexpr std::size_t kTokenBytesMax = 512;
-// The listener's library keeps 64 headers and drops the rest silently: at 64 nobody can tell whether
-// there was another Authorization.
+// The listener's library keeps 64 headers and drops the rest silently: at 64 nobody can tell
+// whether there was another Authorization.
 constexpr std::size_t kHeadersMax = 63;
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-           return lower(x) == lower(y);
-         });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -86,9 +85,8 @@ bool asks_to_close(const HttpRequest& request) {
   bool close = false;
   for (const auto& [name, value] : request.headers) {
     if (!is_header(name, "connection")) continue;
-    for_each_part(value, [&](std::string_view part) {
-      close = close || equal_ignoring_case(part, "close");
-    });
+    for_each_part(
+        value, [&](std::string_view part) { close = close || equal_ignoring_case(part, "close"); });
   }
   return close;
 }

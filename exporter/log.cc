@@ -88,8 +88,8 @@ std::string render(LogFormat format, std::string_view level, std::string_view me
 
 void init(LogLevel level, LogFormat format) {
   g_format.store(format);
-  auto logger = std::make_shared<spdlog::logger>(
-      "bao-exporter", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("bao-exporter",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
   constexpr std::array kLevels = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
                                   spdlog::level::err};
   logger->set_level(kLevels[static_cast<std::size_t>(level)]);

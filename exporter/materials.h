@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "bao_exporter/config.h"
+#include "bao_exporter/poller.h"
 #include "bao_exporter/scrape_tokens.h"
 #include "bao_exporter/secret.h"
 #include "bao_exporter/slot.h"
-#include "bao_exporter/poller.h"
 #include "bao_exporter/transport.h"
 
 namespace bao_exporter {

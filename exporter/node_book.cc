@@ -63,7 +63,8 @@ NodeBook::NodeBook(const Config& config, std::uint64_t hash_seed) : poll_(config
     return &prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
   };
   polls_ = counter("bao_node_polls_total", "Polls of the node, by what they became.");
-  role_changes_ = counter("bao_node_role_changes_total", "Changes of the node's role as published.");
+  role_changes_ =
+      counter("bao_node_role_changes_total", "Changes of the node's role as published.");
   dropped_ = counter("bao_node_samples_dropped_total",
                      "Samples that the node sent and that are not served, by cause.");
   failovers_ = counter("bao_cluster_failovers_total",

@@ -61,8 +61,7 @@ std::vector<std::size_t> Poller::take_asked_again() {
   return std::exchange(asked_again_, {});
 }
 
-void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_look,
-                         TimePoint now) {
+void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_look, TimePoint now) {
   std::vector<std::size_t> free;
   for (const std::size_t target : targets) {
     if (running_[target] || std::find(free.begin(), free.end(), target) != free.end()) continue;
@@ -83,9 +82,8 @@ void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_lo
 }
 
 void Poller::ask(std::size_t target, PollQuestion question) {
-  transport_.start(make_request(target, question), [this, target](Answer answer) {
-    take_answer(target, std::move(answer));
-  });
+  transport_.start(make_request(target, question),
+                   [this, target](Answer answer) { take_answer(target, std::move(answer)); });
 }
 
 void Poller::take_answer(std::size_t target, Answer answer) {

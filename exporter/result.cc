@@ -63,7 +63,8 @@ std::string_view reason_name(ErrorCode code) noexcept {
 }
 
 void check_failed(const char* condition, const char* file, int line) noexcept {
-  std::fprintf(stderr, "level=error msg=\"internal check failed, aborting\" check=\"%s\" at=%s:%d\n",
+  std::fprintf(stderr,
+               "level=error msg=\"internal check failed, aborting\" check=\"%s\" at=%s:%d\n",
                condition, file, line);
   std::abort();
 }

@@ -33,8 +33,8 @@ ConfigEnvironment environment() {
 // nullopt: go on; else the exit code.
 std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) {
   CLI::App app{"Polls OpenBao nodes and serves their metrics on one authenticated TLS port."};
-  app.set_version_flag("--version", "bao-exporter " + std::string(kVersion) + " (" +
-                                        std::string(kRevision) + ")");
+  app.set_version_flag(
+      "--version", "bao-exporter " + std::string(kVersion) + " (" + std::string(kRevision) + ")");
   app.add_option("--config.file", arguments.config_file, "The configuration file.")
       ->capture_default_str();
   app.add_option("--web.listen-address", arguments.listen_address,
@@ -68,8 +68,7 @@ void apply(const Arguments& arguments, Config& config) {
 int cli::report(const ConfigOutcome& outcome) {
   for (const ConfigProblem& problem : outcome.problems) std::cerr << problem.to_string() << '\n';
   if (outcome.problems.empty()) return kGood;
-  std::cerr << outcome.problems.size()
-            << (outcome.problems.size() == 1 ? " problem" : " problems")
+  std::cerr << outcome.problems.size() << (outcome.problems.size() == 1 ? " problem" : " problems")
             << " in the configuration; nothing was started\n";
   return kUsage;
 }

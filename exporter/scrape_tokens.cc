@@ -14,12 +14,11 @@ constexpr std::string_view kHashed = "sha256:";
 // RFC 6750: what may follow "Bearer ".
 bool is_token68(std::string_view text) {
   const std::size_t end = text.find_last_not_of('=') + 1;
-  return end > 0 && std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end),
-                                [](char c) {
-                                  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                                         (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-                                         c == '_' || c == '~' || c == '+' || c == '/';
-                                });
+  return end > 0 &&
+         std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '.' || c == '_' || c == '~' || c == '+' || c == '/';
+         });
 }
 
 bool is_name(std::string_view text) {

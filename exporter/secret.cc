@@ -116,8 +116,8 @@ Result<std::shared_ptr<const Secret>> Secret::load_checked(const std::string& pa
   const std::size_t wanted = kBearerPrefix.size() + kBytesMax + 2;
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   secret->mapped_ = (wanted + page - 1) / page * page;
-  void* pages = ::mmap(nullptr, secret->mapped_, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* pages =
+      ::mmap(nullptr, secret->mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return unreadable(path, system_words("no memory for it", errno));
   secret->data_ = static_cast<char*>(pages);
   (void)::mlock(pages, secret->mapped_);  // A low RLIMIT_MEMLOCK must not stop the exporter.
@@ -128,7 +128,8 @@ Result<std::shared_ptr<const Secret>> Secret::load_checked(const std::string& pa
   char* bytes = secret->data_ + secret->prefix_;
   const ssize_t got = read_all(fd.get(), bytes, kBytesMax + 1);
   if (got < 0) return unreadable(path, system_words("cannot be read", errno));
-  if (static_cast<std::size_t>(got) > kBytesMax) return unreadable(path, "is larger than 4096 bytes");
+  if (static_cast<std::size_t>(got) > kBytesMax)
+    return unreadable(path, "is larger than 4096 bytes");
   secret->size_ = static_cast<std::size_t>(got);
   if (secret->size_ > 0 && bytes[secret->size_ - 1] == '\n') --secret->size_;
   bytes[secret->size_] = '\0';

@@ -190,8 +190,8 @@ const TomlValue* TomlValue::find(std::string_view name) const {
 TomlDocument parse_toml(std::string_view text) {
   TomlDocument document;
   if (const int line = first_line_not_utf8(text); line != 0) {
-    document.error = "the file is not UTF-8 (see line " + std::to_string(line) +
-                     "); save it as UTF-8 text";
+    document.error =
+        "the file is not UTF-8 (see line " + std::to_string(line) + "); save it as UTF-8 text";
     return document;
   }
   TomlScanner scanner(text);

@@ -43,8 +43,8 @@ class Deflater {
 };
 
 std::uint32_t crc_of(std::string_view text, std::uint32_t before) {
-  return static_cast<std::uint32_t>(::crc32_z(
-      before, reinterpret_cast<const Bytef*>(text.data()), text.size()));  // NOLINT
+  return static_cast<std::uint32_t>(
+      ::crc32_z(before, reinterpret_cast<const Bytef*>(text.data()), text.size()));  // NOLINT
 }
 
 void append_little_endian(std::string& out, std::uint32_t value) {
@@ -74,8 +74,8 @@ std::string deflate_tail(const DeflatedPart& part, std::string_view tail) {
   std::string out;
   Deflater deflater;
   deflater.feed(tail, Z_FINISH, out);
-  const std::uint32_t crc = static_cast<std::uint32_t>(::crc32_combine(
-      part.crc, crc_of(tail, 0), static_cast<z_off_t>(tail.size())));
+  const std::uint32_t crc = static_cast<std::uint32_t>(
+      ::crc32_combine(part.crc, crc_of(tail, 0), static_cast<z_off_t>(tail.size())));
   append_little_endian(out, crc);
   append_little_endian(out, static_cast<std::uint32_t>(part.plain_bytes + tail.size()));
   return out;

@@ -65,7 +65,8 @@ class Merger {
 
   void write_family(const std::vector<Position>& same) {
     const FamilyPart& first = family_at(same.front());
-    const MetricType type = types_.settle(first.name, sources_[same.front().source].rank, first.type);
+    const MetricType type =
+        types_.settle(first.name, sources_[same.front().source].rank, first.type);
     bool header_written = false;
     for (const Position& position : same) {
       const FamilyPart& family = family_at(position);
@@ -88,10 +89,9 @@ class Merger {
 
   Merged finish() {
     for (const Piece& piece : pieces_) {
-      merged_.rope.append(piece.header_bytes == 0
-                              ? piece.lines
-                              : std::string_view(*headers_).substr(piece.header_from,
-                                                                   piece.header_bytes));
+      merged_.rope.append(piece.header_bytes == 0 ? piece.lines
+                                                  : std::string_view(*headers_).substr(
+                                                        piece.header_from, piece.header_bytes));
     }
     merged_.rope.own(headers_);
     for (const MergeSource& source : sources_) merged_.rope.own(source.part);

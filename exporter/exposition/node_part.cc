@@ -11,8 +11,8 @@ namespace bao_exporter {
 namespace {
 
 constexpr std::array<std::string_view, kDropCauseCount> kDropCauseNames = {
-    "leader_only",  "superseded",   "type_conflict", "reserved_name", "relabel",
-    "series_limit", "duplicate_after_relabel"};
+    "leader_only", "superseded",   "type_conflict",          "reserved_name",
+    "relabel",     "series_limit", "duplicate_after_relabel"};
 
 bool has_prefix_of(const std::vector<std::string>& prefixes, std::string_view name) {
   return std::any_of(prefixes.begin(), prefixes.end(),
@@ -172,7 +172,8 @@ class PartRenderer {
       const Sample& sample = exposition.samples[family.sample_begin + i];
       labels_.assign(exposition.labels_of(sample), state_label);
       const bool had_removed = !labels_.removed().empty();
-      const auto [at, added] = holders.try_emplace(labels_.key(sample.name), Holder{i, had_removed});
+      const auto [at, added] =
+          holders.try_emplace(labels_.key(sample.name), Holder{i, had_removed});
       if (added) continue;
       if (had_removed && !at->second.had_removed) {
         kept[at->second.index] = false;

@@ -71,10 +71,7 @@ class Cursor {
 class Parser {
  public:
   Parser(std::string_view text, const ParseLimits& limits, std::uint64_t seed)
-      : text_(text),
-        limits_(limits),
-        series_(out_, seed),
-        family_index_(256, SeededHash{seed}) {}
+      : text_(text), limits_(limits), series_(out_, seed), family_index_(256, SeededHash{seed}) {}
 
   // nullopt is success; the result is in take().
   std::optional<Error> run() {
@@ -111,8 +108,8 @@ class Parser {
   }
   [[nodiscard]] Error truncated() const {
     const auto lines = std::count(text_.begin(), text_.end(), '\n');
-    return Error{ErrorCode::kTruncated, "line " + std::to_string(lines + 1) +
-                                            ": the body does not end with a newline"};
+    return Error{ErrorCode::kTruncated,
+                 "line " + std::to_string(lines + 1) + ": the body does not end with a newline"};
   }
   Error at_offset(std::size_t offset, std::string_view what) {
     const std::string_view before = text_.substr(0, offset);
@@ -294,10 +291,9 @@ class Parser {
     }
     if (family_index_.contains(sample.name) || is_part_of_earlier(sample.name)) {
       const auto found = family_index_.find(sample.name);
-      const bool announced_only = found != family_index_.end() &&
-                                  out_.families[found->second].sample_count == 0 &&
-                                  kinship_of(out_.families[found->second], sample) ==
-                                      Kinship::kMember;
+      const bool announced_only =
+          found != family_index_.end() && out_.families[found->second].sample_count == 0 &&
+          kinship_of(out_.families[found->second], sample) == Kinship::kMember;
       if (!announced_only) {
         return fail(ErrorCode::kMalformed, column, "the samples of a family do not stand together");
       }
@@ -316,7 +312,8 @@ class Parser {
       if (summary && !has_label(sample, "quantile")) return Kinship::kLacksQuantile;
       return Kinship::kMember;
     }
-    if ((!summary && !histogram) || !sample.name.starts_with(family.name)) return Kinship::kStranger;
+    if ((!summary && !histogram) || !sample.name.starts_with(family.name))
+      return Kinship::kStranger;
     const std::string_view suffix = sample.name.substr(family.name.size());
     if (suffix == "_sum" || suffix == "_count") return Kinship::kMember;
     if (!histogram || suffix != "_bucket") return Kinship::kStranger;

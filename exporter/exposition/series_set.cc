@@ -44,8 +44,7 @@ bool SeriesSet::insert(std::uint32_t sample_index) {
       ++used_;
       return true;
     }
-    if (entry.hash == hash &&
-        same_series(exposition_.samples[entry.index_plus_1 - 1], sample)) {
+    if (entry.hash == hash && same_series(exposition_.samples[entry.index_plus_1 - 1], sample)) {
       return false;
     }
   }

@@ -2,7 +2,8 @@
 // the first TLS handshake). Its traps, and where they are handled:
 //   - it decodes paths in place: decode_url is off, and front_door compares raw bytes;
 //   - handlers match by prefix and some methods never reach them: begin_request takes everything;
-//   - it answers what it cannot parse with a page of its own: http_error says nothing and it closes;
+//   - it answers what it cannot parse with a page of its own: http_error says nothing and it
+//   closes;
 //   - "Connection: close" by hand does not close: mg_disable_connection_keep_alive does;
 //   - of more than 64 headers it drops the rest silently: front_door refuses at 64.
 #include <civetweb.h>
@@ -142,12 +143,23 @@ class CivetListener final : public Listener {
     }
     const std::string threads = std::to_string(config.connections_max + kWorkersBeyondConnections);
     const std::string timeout = std::to_string(config.request_timeout.count());
-    const std::array<const char*, 17> options = {
-        "listening_ports",       listening.c_str(), "num_threads",         threads.c_str(),
-        "request_timeout_ms",    timeout.c_str(),   "enable_keep_alive",   "yes",
-        "keep_alive_timeout_ms", kKeepAliveMs,      "decode_url",          "no",
-        "decode_query_string",   "no",              "tcp_nodelay",         "1",
-        nullptr};
+    const std::array<const char*, 17> options = {"listening_ports",
+                                                 listening.c_str(),
+                                                 "num_threads",
+                                                 threads.c_str(),
+                                                 "request_timeout_ms",
+                                                 timeout.c_str(),
+                                                 "enable_keep_alive",
+                                                 "yes",
+                                                 "keep_alive_timeout_ms",
+                                                 kKeepAliveMs,
+                                                 "decode_url",
+                                                 "no",
+                                                 "decode_query_string",
+                                                 "no",
+                                                 "tcp_nodelay",
+                                                 "1",
+                                                 nullptr};
     mg_callbacks callbacks{};
     callbacks.begin_request = &CivetListener::begin_request;
     callbacks.http_error = [](mg_connection*, int, const char*) noexcept { return 0; };
@@ -187,8 +199,8 @@ class CivetListener final : public Listener {
   }
 
   static int begin_request(mg_connection* connection) noexcept {
-    const auto* self = static_cast<CivetListener*>(
-        ::mg_get_user_data(::mg_get_context(connection)));
+    const auto* self =
+        static_cast<CivetListener*>(::mg_get_user_data(::mg_get_context(connection)));
     const mg_request_info* info = ::mg_get_request_info(connection);
     Reply reply = self->handler_(request_of(*info));
     if (view(info->http_version) != "1.1") reply.close = true;

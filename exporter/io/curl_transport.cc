@@ -1,5 +1,6 @@
 // libcurl 7.88 and later. Its traps, and where they are handled:
-//   - a silent nameserver blocks the whole loop unless NOSIGNAL and QUICK_EXIT are set: configure();
+//   - a silent nameserver blocks the whole loop unless NOSIGNAL and QUICK_EXIT are set:
+//   configure();
 //   - MAXFILESIZE does not hold for chunked or decompressed bodies: bytes are counted in on_body();
 //   - custom headers follow redirects: none is followed, and the token is an Authorization header;
 //   - a body without length and chunks counts as whole wherever it stops: refused in finish();
@@ -101,7 +102,8 @@ std::optional<std::int64_t> certificate_end(CURL* easy) {
   }
   const X509* certificate = ::SSL_get0_peer_certificate(static_cast<SSL*>(session->internals));
   std::tm broken{};
-  if (certificate == nullptr || ::ASN1_TIME_to_tm(::X509_get0_notAfter(certificate), &broken) != 1) {
+  if (certificate == nullptr ||
+      ::ASN1_TIME_to_tm(::X509_get0_notAfter(certificate), &broken) != 1) {
     return std::nullopt;
   }
   return static_cast<std::int64_t>(::timegm(&broken));
@@ -137,8 +139,9 @@ class Channel {
     } else if (result != CURLE_OK) {
       fail_with(result);
     } else if (!framed_ && status != 204) {
-      fail(ErrorCode::kTruncated, "a body without Content-Length or chunks: nobody can tell whether "
-                                  "it is whole");
+      fail(ErrorCode::kTruncated,
+           "a body without Content-Length or chunks: nobody can tell whether "
+           "it is whole");
     }
     request_ = Request{};  // lets go of the token
     return std::move(answer_);

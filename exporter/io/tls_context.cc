@@ -34,8 +34,8 @@ Result<SslCtx> make_server_context(const ListenerConfig& config) {
   const int lowest = config.tls_min_version == "1.3" ? TLS1_3_VERSION : TLS1_2_VERSION;
   BAO_CHECK(::SSL_CTX_set_min_proto_version(ctx.get(), lowest) == 1);
   BAO_CHECK(::SSL_CTX_set_cipher_list(ctx.get(), kCiphers12) == 1);
-  ::SSL_CTX_set_options(ctx.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                       SSL_OP_CIPHER_SERVER_PREFERENCE);
+  ::SSL_CTX_set_options(
+      ctx.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   if (::SSL_CTX_use_certificate_chain_file(ctx.get(), config.tls_cert_file.c_str()) != 1) {
     return problem(config.tls_cert_file, "holds no usable certificate chain in PEM");
   }

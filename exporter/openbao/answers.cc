@@ -16,9 +16,7 @@ bool contains(const std::string& body, std::string_view words) {
   return body.find(words) != std::string::npos;
 }
 
-bool is_json(const Answer& answer) {
-  return answer.content_type.starts_with("application/json");
-}
+bool is_json(const Answer& answer) { return answer.content_type.starts_with("application/json"); }
 
 std::string status_words(const Answer& answer) { return "HTTP " + std::to_string(answer.status); }
 

@@ -18,7 +18,7 @@ std::optional<std::string_view> without_prefix(std::string_view name) {
 }
 
 constexpr std::array<std::string_view, 6> kLeaderOnlyPrefixes = {
-    "autopilot_",  "raft_leader_", "raft_replication_", "raft_storage_follower_",
+    "autopilot_",  "raft_leader_",     "raft_replication_", "raft_storage_follower_",
     "expire_num_", "core_mount_table_"};
 constexpr std::array<std::string_view, 4> kLeaderOnlyNames = {
     "raft_peers", "raft_commitNumLogs", "expire_leases_by_expiration", "secret_kv_count"};
@@ -69,10 +69,18 @@ RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_on
   plan.identity = std::move(identity);
   plan.removed_label = "cluster";
   plan.renamed_labels = {{"namespace", "openbao_namespace"}};
-  plan.reserved_labels = {"cluster",   "node_name", "instance",
-                          "pod",       "node",      "kubernetes_namespace",
-                          "node_role", "job",       "scrape_profile",
-                          "certctl",   "openbao_namespace", "seal_state_source"};
+  plan.reserved_labels = {"cluster",
+                          "node_name",
+                          "instance",
+                          "pod",
+                          "node",
+                          "kubernetes_namespace",
+                          "node_role",
+                          "job",
+                          "scrape_profile",
+                          "certctl",
+                          "openbao_namespace",
+                          "seal_state_source"};
   plan.reserved_family_prefixes = {"bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_",
                                    "certctl_state_"};
   if (leader_only_from_active && role != Role::kActive) plan.leader_only = is_leader_only;

@@ -22,8 +22,8 @@ std::optional<PollQuestion> NodePoll::step(Answer answer) {
   }
   if (!answers_.metrics) {
     answers_.metrics = std::move(answer);
-    const bool active = answers_.health && answers_.health->answered() &&
-                        answers_.health->status == 200;
+    const bool active =
+        answers_.health && answers_.health->answered() && answers_.health->status == 200;
     if (!active) return std::nullopt;
     return PollQuestion::kLeader;
   }

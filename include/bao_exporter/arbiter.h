@@ -2,8 +2,8 @@
 //
 // Health and metrics of different nodes are read at different moments, so two claims are mostly one
 // failover seen twice. Only the newest proven term (active_time of sys/leader, then the time of the
-// poll) is served; the others are withheld and polled again at once. Only a claim that stays in that
-// second look, with a term not older than the other's, is reported: then there are two.
+// poll) is served; the others are withheld and polled again at once. Only a claim that stays in
+// that second look, with a term not older than the other's, is reported: then there are two.
 #pragma once
 
 #include <cstdint>

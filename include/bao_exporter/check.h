@@ -8,7 +8,6 @@ namespace bao_exporter {
 
 }  // namespace bao_exporter
 
-#define BAO_CHECK(condition)                                               \
-  (static_cast<bool>(condition)                                            \
-       ? static_cast<void>(0)                                              \
-       : ::bao_exporter::check_failed(#condition, __FILE__, __LINE__))
+#define BAO_CHECK(condition)                           \
+  (static_cast<bool>(condition) ? static_cast<void>(0) \
+                                : ::bao_exporter::check_failed(#condition, __FILE__, __LINE__))

@@ -1,8 +1,8 @@
 // The configuration: one plain struct per TOML table, defaults in the struct, units in the names.
 //
 // Contract: load_config() reads one TOML file and returns either a complete, valid Config or every
-// problem that it found (never only the first), each as "file:line: key: what is wrong; what to do".
-// It opens no connection and reads no secret. A Config is const after load and may be shared
+// problem that it found (never only the first), each as "file:line: key: what is wrong; what to
+// do". It opens no connection and reads no secret. A Config is const after load and may be shared
 // between threads. Relative paths start at the folder of the file; ${CREDENTIALS_DIRECTORY} and
 // ${NODE_NAME} are the only environment that is read.
 #pragma once
@@ -24,7 +24,8 @@ enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kLogfmt, kJson };
 
 struct ListenerConfig {
-  std::vector<std::string> addresses{"127.0.0.1:9825"};  // "host:port", "[v6]:port"; port 0: the kernel's choice
+  std::vector<std::string> addresses{
+      "127.0.0.1:9825"};  // "host:port", "[v6]:port"; port 0: the kernel's choice
   std::string tls_cert_file;
   std::string tls_key_file;
   std::string tls_min_version = "1.2";
@@ -68,8 +69,8 @@ struct AuthConfig {
 
 struct NodeConfig {
   std::string name;
-  std::string api_url;      // scheme://host:port; empty where only metrics_url can be reached
-  std::string metrics_url;  // whole URL; empty: api_url + /v1/sys/metrics
+  std::string api_url;       // scheme://host:port; empty where only metrics_url can be reached
+  std::string metrics_url;   // whole URL; empty: api_url + /v1/sys/metrics
   bool metrics_auth = true;  // false: no token is sent with metrics requests
   std::string server_name;   // name to verify; empty: the cluster's, else the URL's host
   std::string pod;
@@ -100,9 +101,9 @@ struct Config {
 
 struct ConfigProblem {
   std::string file;
-  int line = 0;        // 1-based; 0: the file as a whole
-  std::string key;     // "openbao.node.api_url"; empty: none
-  std::string text;    // what is wrong and what to do
+  int line = 0;      // 1-based; 0: the file as a whole
+  std::string key;   // "openbao.node.api_url"; empty: none
+  std::string text;  // what is wrong and what to do
   [[nodiscard]] std::string to_string() const;
 };
 

@@ -4,8 +4,9 @@
 //     parse(format(parse(text))) equals parse(text)      for every text that is accepted
 //
 // Source of the grammar: Prometheus' "Exposition formats" document, text format 0.0.4, read
-// strictly: the lines of a family stand together, HELP and TYPE at most once and before its samples,
-// names of samples fit the TYPE, no series twice, no byte that is not UTF-8, a newline at the end.
+// strictly: the lines of a family stand together, HELP and TYPE at most once and before its
+// samples, names of samples fit the TYPE, no series twice, no byte that is not UTF-8, a newline at
+// the end.
 //
 // Lifetime: all views point into the caller's `text`, which must outlive the Exposition.
 // Threads: parse() has no state; an Exposition is immutable once it is shared.

@@ -43,7 +43,8 @@ struct Admission {
 
 [[nodiscard]] Admission admit(const HttpRequest& request, const ScrapeTokens& tokens);
 
-// True when Accept-Encoding allows gzip (RFC 9110: q=0 forbids, "*" counts where gzip is not named).
+// True when Accept-Encoding allows gzip (RFC 9110: q=0 forbids, "*" counts where gzip is not
+// named).
 [[nodiscard]] bool accepts_gzip(std::string_view accept_encoding);
 
 }  // namespace bao_exporter

@@ -1,5 +1,5 @@
-// Logs to stderr: one line an event, logfmt or JSON. Text from outside (a node's words, a path) goes
-// into fields only, where control characters are escaped, so one event is always one line.
+// Logs to stderr: one line an event, logfmt or JSON. Text from outside (a node's words, a path)
+// goes into fields only, where control characters are escaped, so one event is always one line.
 // Never pass a secret or a body. Threads: any, after init().
 #pragma once
 

@@ -1,8 +1,8 @@
 // Merges the families of many sources into one exposition: each family once, with one HELP and one
 // TYPE, in the order of their names; samples stay where they are (a rope of views).
 //
-// Rule (design, rule 7): where sources disagree on TYPE, the first in rank order wins, also while it
-// is down; the others lose that family, and it is counted.
+// Rule (design, rule 7): where sources disagree on TYPE, the first in rank order wins, also while
+// it is down; the others lose that family, and it is counted.
 #pragma once
 
 #include <cstdint>

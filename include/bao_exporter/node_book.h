@@ -64,8 +64,8 @@ class NodeBook {
   // about it (nothing was noted then).
   [[nodiscard]] bool note_poll(PollResult result);
 
-  // Decides what is published of each node: arbiter, overdue polls, changes of role. Gives the nodes
-  // that have to be polled again at once.
+  // Decides what is published of each node: arbiter, overdue polls, changes of role. Gives the
+  // nodes that have to be polled again at once.
   [[nodiscard]] std::vector<std::size_t> decide(TimePoint now, WallTime wall);
 
   // True when the last poll of the node changed the role that would be published.

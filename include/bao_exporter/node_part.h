@@ -34,8 +34,9 @@ inline constexpr std::size_t kDropCauseCount =
 using DropCounts = std::array<std::uint64_t, kDropCauseCount>;
 
 // How the samples of one source become ours. Applies to the labels as sent, in this order:
-// `removed_label` goes, `renamed_labels` get their new name, and a label that is reserved (or starts
-// with "__") gets "exported_" before its name, again until no other label of the sample has it.
+// `removed_label` goes, `renamed_labels` get their new name, and a label that is reserved (or
+// starts with "__") gets "exported_" before its name, again until no other label of the sample has
+// it.
 struct RelabelPlan {
   std::string identity;  // rendered labels put before the others: cluster="prod",node_name="a"
   std::string removed_label;

@@ -1,7 +1,8 @@
 // One poll of one node, as a pure machine: health, then metrics, then leader where health says
 // active. step() says what to ask next; it asks nothing itself and has no clock.
 //
-// Source: facts measured on OpenBao 2.7.2; health and leader need no token and write no audit entry.
+// Source: facts measured on OpenBao 2.7.2; health and leader need no token and write no audit
+// entry.
 #pragma once
 
 #include <optional>

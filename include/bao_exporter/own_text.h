@@ -1,5 +1,6 @@
 // Our own families as text: counters and histograms from prometheus-cpp's registry, gauges from
-// state; all written by our formatter (prometheus-cpp's own does not escape HELP and rounds values).
+// state; all written by our formatter (prometheus-cpp's own does not escape HELP and rounds
+// values).
 #pragma once
 
 #include <prometheus/metric_family.h>

@@ -77,7 +77,7 @@ class Poller {
   PollSink& sink_;
   std::vector<std::optional<Running>> running_;
 
-  std::mutex mutex_;                  // guards asked_again_ only
+  std::mutex mutex_;  // guards asked_again_ only
   std::vector<std::size_t> asked_again_;
 };
 

@@ -2,7 +2,8 @@
 // Runs on the build thread.
 //
 // Publication: once per round, when all polls under way have ended or one second after the first
-// did; a change of role publishes at once. Until every target was polled once, nothing is published.
+// did; a change of role publishes at once. Until every target was polled once, nothing is
+// published.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// The program: arguments in, exit code out. 0 good, 1 failed while running, 2 configuration or usage.
+// The program: arguments in, exit code out. 0 good, 1 failed while running, 2 configuration or
+// usage.
 #pragma once
 
 namespace bao_exporter {

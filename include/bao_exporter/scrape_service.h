@@ -1,6 +1,7 @@
 // Answers one admitted or refused request from the current snapshot. No sockets here.
 //
-// Threads: any number of workers at once. A scrape costs: admit, one pointer copy, our own families.
+// Threads: any number of workers at once. A scrape costs: admit, one pointer copy, our own
+// families.
 #pragma once
 
 #include <prometheus/counter.h>

@@ -48,9 +48,9 @@ class Secret {
   static Result<std::shared_ptr<const Secret>> load_checked(const std::string& path,
                                                             const SecretFileRules& rules,
                                                             bool many_lines);
-  char* data_ = nullptr;      // prefix, bytes, NUL
-  std::size_t prefix_ = 0;    // bytes of "Authorization: Bearer "
-  std::size_t size_ = 0;      // bytes of the secret
+  char* data_ = nullptr;    // prefix, bytes, NUL
+  std::size_t prefix_ = 0;  // bytes of "Authorization: Bearer "
+  std::size_t size_ = 0;    // bytes of the secret
   std::size_t mapped_ = 0;
 };
 

@@ -15,8 +15,8 @@ namespace bao_exporter {
 
 class Snapshot {
  public:
-  // `body`: everything but bao_exporter_*. `overdue`: what is served after `valid_until` instead: our
-  // families about nodes with up 0 and reason overdue, and no sample of a node.
+  // `body`: everything but bao_exporter_*. `overdue`: what is served after `valid_until` instead:
+  // our families about nodes with up 0 and reason overdue, and no sample of a node.
   Snapshot(Rope body, std::string overdue, TimePoint valid_until, std::uint64_t generation)
       : body_(std::move(body)),
         overdue_(std::move(overdue)),

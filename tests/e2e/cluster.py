@@ -177,7 +177,7 @@ def _end_processes(processes: list[tuple[int | None, int | None]]) -> None:
                 raise FixtureError(f"process {pid} is still there {TERM_GRACE_S} s after SIGKILL")
 
 
-def _die_with_parent():
+def die_with_parent():
     """A preexec function: the kernel kills the child when its parent dies.
 
     The kernel means the *thread* that started the child, so this is for the main
@@ -788,7 +788,7 @@ class Cluster:
             [state["bao"], "server", "-config", str(folder / "server.hcl")],
             cwd=folder,
             log=self.log_file(i),
-            preexec=_die_with_parent() if is_owner and on_main_thread else None,
+            preexec=die_with_parent() if is_owner and on_main_thread else None,
         )
         try:
             self._update_node(i, pid=pid, start_time=start_time)
@@ -936,7 +936,7 @@ class Cluster:
     @staticmethod
     def _for_each(indices, action) -> list:
         """`action(i)` for all at once, on threads: for requests, never to start a node
-        (see `_die_with_parent`). Raises the first failure when all have ended; a
+        (see `die_with_parent`). Raises the first failure when all have ended; a
         KeyboardInterrupt at once, since the others may wait for long."""
         pool = ThreadPoolExecutor(MAX_NODES)
         patient = True

@@ -395,6 +395,15 @@ TEST_CASE("text that is not UTF-8 is found, with its line") {
   CHECK(problems[0].text.find("not UTF-8 (see line 7)") != std::string::npos);
 }
 
+TEST_CASE("a byte order mark, Windows line ends and text that is not ASCII are accepted") {
+  const ConfigOutcome outcome = parse(
+      "\xef\xbb\xbf# \xc3\xa4\r\n[[openbao]]\r\ncluster = \"prod\"  # \xc3\xa4\r\n"
+      "kubernetes_namespace = \"n\xc3\xa4\"\r\n[[openbao.node]]\r\nname = \"a\"\r\n"
+      "api_url = \"https://a\"\r\npod = '\xc3\xbc'\r\n");
+  CHECK(all_problems(outcome.problems) == "");
+  CHECK(outcome.config.clusters.at(0).kubernetes_namespace == "n\xc3\xa4");
+}
+
 TEST_CASE("a configuration file that cannot be read is one clear problem") {
   Folder folder;
   const auto only_problem = [](const std::string& path) {

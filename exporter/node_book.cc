@@ -103,8 +103,9 @@ bool NodeBook::note_poll(PollResult result) {
   NodeState& node = nodes_[result.target];
   OutcomeOptions options = options_;
   options.identity = node.identity;
-  options.second_look = result.second_look;
+  options.second_look = result.second_look && node.contradicted;
   Outcome outcome = judge_poll(std::move(result.answers), options);
+  node.contradicted = outcome.ask_again;
   if (outcome.ask_again) return true;
   count_poll(node, result, outcome.reason);
   if (outcome.reason != node.latest.reason || !node.polled) {
@@ -121,7 +122,8 @@ bool NodeBook::note_poll(PollResult result) {
   }
   node.latest = std::move(outcome);
   node.polled = true;
-  node.second_look = result.second_look;
+  node.claim_looked_twice = result.second_look && node.claim_questioned;
+  node.claim_questioned = false;
   node.started = result.started;
   return false;
 }
@@ -146,12 +148,14 @@ std::vector<std::size_t> NodeBook::decide(TimePoint now, WallTime wall) {
       if (node.cluster != cluster) continue;
       members.push_back(i);
       claims.push_back({node.latest.claims_active && !overdue(node, now), node.latest.active_time,
-                        node.started, node.second_look || node.claim_confirmed});
+                        node.started, node.claim_looked_twice || node.claim_confirmed});
     }
     const std::vector<Verdict> verdicts = arbitrate(claims);
     for (std::size_t i = 0; i < members.size(); ++i) {
       settle(nodes_[members[i]], verdicts[i], now, wall);
-      if (verdicts[i].ask_again) ask_again.push_back(members[i]);
+      if (!verdicts[i].ask_again) continue;
+      nodes_[members[i]].claim_questioned = true;
+      ask_again.push_back(members[i]);
     }
     note_failover(cluster);
   }

@@ -30,7 +30,9 @@ struct NodeState {
   // Its last poll.
   Outcome latest;
   bool polled = false;
-  bool second_look = false;
+  bool contradicted = false;        // asked again because health and body contradicted each other
+  bool claim_questioned = false;    // asked again because another node claims to be active, too
+  bool claim_looked_twice = false;  // the last poll answered that second question
   TimePoint started;
   std::optional<double> clock_offset;  // seconds
 

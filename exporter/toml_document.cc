@@ -28,50 +28,32 @@ namespace {
 
 constexpr int kKeyDepthMax = 16;
 
-bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
-
-// Finds what toml++ 3.3 does not survive, before it sees it: it bounds the nesting of values but
-// not of a.b.c.d keys, where each level costs stack; and it has undefined behaviour where it asks
-// whether a character such as U+00E4 is white space. Follows strings and comments.
-class TomlScanner {
+// toml++ 3.3 bounds the nesting of values but not of a.b.c.d keys, and each level costs stack.
+// Follows strings and comments, and counts the dots of one key or number.
+class KeyDepthScanner {
  public:
-  explicit TomlScanner(std::string_view text) : rest_(text) {
-    if (rest_.substr(0, 3) == "\xef\xbb\xbf") step(3);  // the byte order mark
-  }
+  explicit KeyDepthScanner(std::string_view text) : rest_(text) {}
 
-  // What is wrong at line(), or empty.
-  std::string_view find() {
-    while (!rest_.empty() && problem_.empty()) {
+  // The line of a key that is nested too deep, or 0.
+  int find() {
+    while (!rest_.empty()) {
       const char c = rest_.front();
-      if ((c == '"' || c == '\'') && kBeforeString.find(before_) != std::string_view::npos) {
+      if (c == '"' || c == '\'') {
         skip_string(c);
-        before_ = c;
         continue;
       }
       if (c == '#') {
         step(std::min(rest_.find('\n'), rest_.size()));
         continue;
       }
-      if (!is_ascii(c)) problem_ = kNotAscii;
       if (c == '\n' || c == ',' || c == '=' || c == '{' || c == '}') dots_ = 0;
-      if (c == '.' && ++dots_ > kKeyDepthMax) problem_ = kTooDeep;
-      if (!problem_.empty()) break;
-      if (c != ' ' && c != '\t') before_ = c;
+      if (c == '.' && ++dots_ > kKeyDepthMax) return line_;
       step(1);
     }
-    return problem_;
+    return 0;
   }
 
-  [[nodiscard]] int line() const { return line_; }
-
  private:
-  // Elsewhere a quote is an error, and toml++ looks at what follows as if it were no string.
-  static constexpr std::string_view kBeforeString = "\n=[,{.";
-  static constexpr std::string_view kTooDeep =
-      "a key here is nested deeper than any key of the configuration";
-  static constexpr std::string_view kNotAscii =
-      "a character here is not ASCII; only comments and quoted strings on one line may have such";
-
   void step(std::size_t bytes) {
     const std::string_view gone = rest_.substr(0, bytes);
     line_ += static_cast<int>(std::count(gone.begin(), gone.end(), '\n'));
@@ -83,10 +65,6 @@ class TomlScanner {
     const bool many_lines = rest_.substr(0, 3) == three;
     step(many_lines ? 3 : 1);
     while (!rest_.empty()) {
-      if (many_lines && !is_ascii(rest_.front())) {
-        problem_ = kNotAscii;
-        return;
-      }
       if (quote == '"' && rest_.front() == '\\') {
         step(2);
       } else if (many_lines ? rest_.substr(0, 3) == three : rest_.front() == quote) {
@@ -103,11 +81,64 @@ class TomlScanner {
   }
 
   std::string_view rest_;
-  std::string_view problem_;
-  char before_ = '\n';  // the last character that is not blank
   int line_ = 1;
   int dots_ = 0;
 };
+
+// toml++ 3.3 has undefined behaviour where it asks whether a character from U+00A1 to U+FEFF is
+// white space. So it gets each character below U+10000 that is not ASCII as the one that many
+// further up, where it does not ask, and its strings are moved back. Nobody else uses that plane.
+constexpr std::uint32_t kMovedBy = 0xf0000;
+constexpr std::uint32_t kPlaneEnd = 0x100000;
+
+// Takes one character off valid UTF-8.
+std::uint32_t take_character(std::string_view& text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  const std::size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  std::uint32_t code = length == 1 ? first : first & (0x7fU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    code = (code << 6U) | (static_cast<unsigned char>(text[i]) & 0x3fU);
+  }
+  text.remove_prefix(length);
+  return code;
+}
+
+void append_character(std::string& out, std::uint32_t code) {
+  const auto byte = [&out](std::uint32_t value) { out += static_cast<char>(value); };
+  const auto tail = [&](unsigned shift) { byte(0x80U | ((code >> shift) & 0x3fU)); };
+  if (code < 0x80) return byte(code);
+  if (code < 0x800) {
+    byte(0xc0U | (code >> 6U));
+  } else if (code < 0x10000) {
+    byte(0xe0U | (code >> 12U));
+    tail(6);
+  } else {
+    byte(0xf0U | (code >> 18U));
+    tail(12);
+    tail(6);
+  }
+  tail(0);
+}
+
+// False when the text uses the plane already.
+bool move_up(std::string_view text, std::string& out) {
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const std::uint32_t code = take_character(text);
+    if (code >= kMovedBy && code < kPlaneEnd) return false;
+    append_character(out, code >= 0x80 && code < 0x10000 ? code + kMovedBy : code);
+  }
+  return true;
+}
+
+std::string move_down(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::uint32_t code = take_character(text);
+    append_character(out, code >= kMovedBy && code < kPlaneEnd ? code - kMovedBy : code);
+  }
+  return out;
+}
 
 // toml++ describes an error with the text that it met; a value there may be a secret in the wrong
 // place. Single characters and the names of keys are kept.
@@ -146,7 +177,7 @@ void convert_table(const toml::table& table, TomlValue& to) {
   to.items.reserve(table.size());
   for (auto&& [key, node] : table) {
     TomlValue value = convert(node);
-    value.key = std::string(key.str());
+    value.key = move_down(key.str());
     set_place(key.source(), value);
     to.items.push_back(std::move(value));
   }
@@ -164,7 +195,7 @@ TomlValue convert(const toml::node& node) {
     convert_table(*table, to);
   } else if (const auto* text = node.as_string()) {
     to.kind = TomlValue::Kind::kString;
-    to.text = text->get();
+    to.text = move_down(text->get());
   } else if (const auto* integer = node.as_integer()) {
     to.kind = TomlValue::Kind::kInteger;
     to.integer = integer->get();
@@ -194,13 +225,21 @@ TomlDocument parse_toml(std::string_view text) {
         "the file is not UTF-8 (see line " + std::to_string(line) + "); save it as UTF-8 text";
     return document;
   }
-  TomlScanner scanner(text);
-  if (const std::string_view problem = scanner.find(); !problem.empty()) {
-    document.error = problem;
-    document.error_line = scanner.line();
+  if (const int line = KeyDepthScanner(text).find(); line != 0) {
+    document.error = "a key here is nested deeper than any key of the configuration";
+    document.error_line = line;
     return document;
   }
-  const toml::parse_result result = toml::parse(text);
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.substr(0, kByteOrderMark.size()) == kByteOrderMark) {
+    text.remove_prefix(kByteOrderMark.size());
+  }
+  std::string moved;
+  if (!move_up(text, moved)) {
+    document.error = "the file has a character for private use (U+F0000 to U+FFFFF); remove it";
+    return document;
+  }
+  const toml::parse_result result = toml::parse(moved);
   if (!result) {
     document.error = printable(without_values(result.error().description()));
     document.error_line = static_cast<int>(result.error().source().begin.line);

@@ -29,4 +29,4 @@ target_compile_definitions(bao_civetweb PRIVATE
   SOCKET_TIMEOUT_QUANTUM=200  # stops in 0.2 s, not 2 s
   $<$<NOT:$<CONFIG:Debug>>:NDEBUG>)
 target_compile_options(bao_civetweb PRIVATE -w)
-target_link_libraries(bao_civetweb PRIVATE OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
+target_link_libraries(bao_civetweb PRIVATE bao_hardening OpenSSL::SSL OpenSSL::Crypto Threads::Threads)

@@ -1034,6 +1034,9 @@ def _say(line: str) -> None:
 
 def _start_command(arguments: argparse.Namespace) -> None:
     began = time.monotonic()
+    if arguments.replace and (Path(arguments.dir) / "state.json").exists():
+        Cluster.load(arguments.dir).stop()
+        _say(f"stopped the cluster that was in {arguments.dir}")
     cluster = Cluster.start(
         arguments.dir,
         arguments.nodes,
@@ -1110,6 +1113,7 @@ def _parse_arguments() -> argparse.Namespace:
     start.add_argument(
         "--timeout", type=float, default=START_TIMEOUT_S, metavar="SECONDS", help="for the start (default 90)"
     )
+    start.add_argument("--replace", action="store_true", help="first stop the cluster that is in the directory")
     start.add_argument("--owner-pid", type=int, metavar="PID", help="ends when this process does")
     add("stop", _stop_command, "end the cluster and remove its files")
     add("status", _status_command, "show every node")

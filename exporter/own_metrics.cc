@@ -1,0 +1,141 @@
+#include "bao_exporter/own_metrics.h"
+
+#include "bao_exporter/own_text.h"
+#include "bao_exporter/process_metrics.h"
+#include "build_info.h"
+
+namespace bao_exporter {
+
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+
+const prometheus::Histogram::BucketBoundaries kScrapeSeconds = {0.0005, 0.001, 0.0025, 0.005,
+                                                                0.01,   0.025, 0.05,   0.1,
+                                                                0.25,   1,     5};
+const prometheus::Histogram::BucketBoundaries kPublishSeconds = {0.0005, 0.001, 0.005, 0.01, 0.05,
+                                                                 0.1,    0.5,   1,     5};
+
+prometheus::Family<prometheus::Counter>& counters(prometheus::Registry& registry, const char* name,
+                                                  const char* help) {
+  return BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Family<prometheus::Gauge>& gauges(prometheus::Registry& registry, const char* name,
+                                              const char* help) {
+  return BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+double seconds_since_1970(WallTime when) { return unix_seconds(when); }
+
+}  // namespace
+
+OwnMetrics::OwnMetrics()
+    : scrapes_(counters(registry_, "bao_exporter_scrapes_total",
+                        "Authenticated requests, by path, answer and name of their token.")),
+      auth_failures_(counters(registry_, "bao_exporter_auth_failures_total",
+                              "Requests refused for want of one valid token, by cause.")),
+      scrape_seconds_(BuildHistogram()
+                          .Name("bao_exporter_scrape_duration_seconds")
+                          .Help("Time to make an answer, without the time to send it.")
+                          .Register(registry_)),
+      publish_seconds_(BuildHistogram()
+                           .Name("bao_exporter_publish_duration_seconds")
+                           .Help("Time to merge all nodes and publish.")
+                           .Register(registry_)
+                           .Add({}, kPublishSeconds)),
+      snapshot_generation_(gauges(registry_, "bao_exporter_snapshot_generation",
+                                  "Number of the snapshot that is served, from 1.")
+                               .Add({})),
+      snapshot_bytes_(gauges(registry_, "bao_exporter_snapshot_bytes",
+                             "Size of the last snapshot, by encoding.")),
+      reload_good_(gauges(registry_, "bao_exporter_config_last_reload_successful",
+                          "1 when the last attempt to load the configuration succeeded.")
+                       .Add({})),
+      reload_when_(gauges(registry_, "bao_exporter_config_last_reload_success_timestamp_seconds",
+                          "When a configuration was last loaded.")
+                       .Add({})),
+      config_generation_(gauges(registry_, "bao_exporter_config_generation",
+                                "Configurations loaded since the start.")
+                             .Add({})),
+      token_generation_(gauges(registry_, "bao_token_generation",
+                               "Contents of the credential's file loaded since the start.")),
+      token_loaded_(gauges(registry_, "bao_token_loaded_timestamp_seconds",
+                           "When the credential in use was read from its file.")),
+      certificate_end_(gauges(registry_, "bao_exporter_tls_certificate_not_after_timestamp_seconds",
+                              "End of validity of the certificate that this port shows.")
+                           .Add({})) {
+  gauges(registry_, "bao_exporter_build_info", "Version and revision of this exporter.")
+      .Add({{"version", std::string(kVersion)}, {"revision", std::string(kRevision)}})
+      .Set(1);
+  for (const char* cause : {"missing", "malformed", "multiple", "wrong"}) {
+    auth_failures_.Add({{"cause", cause}});
+  }
+}
+
+void OwnMetrics::note_scrape(std::string_view path, int status, std::string_view token,
+                             double seconds) {
+  scrapes_
+      .Add({{"path", std::string(path)},
+            {"code", std::to_string(status)},
+            {"token", std::string(token)}})
+      .Increment();
+  scrape_seconds_.Add({{"path", std::string(path)}}, kScrapeSeconds).Observe(seconds);
+}
+
+void OwnMetrics::note_auth_failure(std::string_view cause) {
+  auth_failures_.Add({{"cause", std::string(cause)}}).Increment();
+}
+
+void OwnMetrics::note_publication(std::uint64_t generation, std::size_t bytes, double seconds) {
+  snapshot_generation_.Set(static_cast<double>(generation));
+  snapshot_bytes_.Add({{"encoding", "identity"}}).Set(static_cast<double>(bytes));
+  publish_seconds_.Observe(seconds);
+}
+
+void OwnMetrics::note_compressed(std::size_t bytes) {
+  snapshot_bytes_.Add({{"encoding", "gzip"}}).Set(static_cast<double>(bytes));
+}
+
+void OwnMetrics::note_reload(bool good, WallTime when) {
+  reload_good_.Set(good ? 1 : 0);
+  if (!good) return;
+  reload_when_.Set(seconds_since_1970(when));
+  config_generation_.Increment();
+}
+
+void OwnMetrics::note_credential(const std::string& name, std::uint64_t generation,
+                                 WallTime loaded) {
+  token_generation_.Add({{"credential", name}}).Set(static_cast<double>(generation));
+  token_loaded_.Add({{"credential", name}}).Set(seconds_since_1970(loaded));
+}
+
+void OwnMetrics::forget_credential(const std::string& name) {
+  token_generation_.Remove(&token_generation_.Add({{"credential", name}}));
+  token_loaded_.Remove(&token_loaded_.Add({{"credential", name}}));
+}
+
+void OwnMetrics::note_certificate_end(std::int64_t not_after_unix) {
+  certificate_end_.Set(static_cast<double>(not_after_unix));
+}
+
+std::string OwnMetrics::render(std::string_view process_prefix, TimePoint now) const {
+  OwnText text;
+  text.append(registry_.Collect());
+  text.family("bao_exporter_connections", "Connections to this port.", MetricType::kGauge);
+  text.sample(R"(state="open")", static_cast<double>(open_.load(std::memory_order_relaxed)));
+  text.family("bao_exporter_poll_loop_stalled",
+              "1 when the loop that polls hangs: nothing of a node is served then.",
+              MetricType::kGauge);
+  text.sample("", poll_loop_stalled(now) ? 1 : 0);
+  text.family("bao_exporter_poll_loop_last_timestamp_seconds",
+              "When the loop that polls last went round.", MetricType::kGauge);
+  const auto age = std::chrono::duration<double>(now - poll_loop_.last()).count();
+  text.sample("", unix_seconds(WallClock::now()) - age);
+  append_process_families(text, process_prefix);
+  return text.take();
+}
+
+}  // namespace bao_exporter

@@ -1,0 +1,37 @@
+#include "bao_exporter/file_watch.h"
+
+#include <sys/stat.h>
+
+namespace bao_exporter {
+
+namespace {
+
+std::int64_t nanoseconds(const timespec& time) {
+  return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace
+
+FileWatch::Sight FileWatch::look_at(const std::string& file) {
+  struct stat st {};
+  if (::stat(file.c_str(), &st) != 0) return {};
+  return {st.st_dev, st.st_ino, st.st_size, nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
+}
+
+void FileWatch::watch(const std::vector<std::string>& files) {
+  known_.clear();
+  for (const std::string& file : files) known_[file] = look_at(file);
+  last_ = known_;
+}
+
+bool FileWatch::changed() {
+  Sights now;
+  for (const auto& [file, sight] : known_) now[file] = look_at(file);
+  const bool settled = now == last_;
+  last_ = now;
+  if (!settled || now == known_) return false;
+  known_ = std::move(now);
+  return true;
+}
+
+}  // namespace bao_exporter

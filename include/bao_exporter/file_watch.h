@@ -1,0 +1,40 @@
+// Notices that files have changed, by looking at them: a plain rewrite, a rename over the old one,
+// a symbolic link that points elsewhere (Kubernetes swaps `..data`). Works on every file system.
+//
+// Threads: one.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace bao_exporter {
+
+class FileWatch {
+ public:
+  // From now on these files, as they are now.
+  void watch(const std::vector<std::string>& files);
+
+  // True once for each change, when the files have stayed as they are since the last look: a file
+  // that is being written is not read half.
+  [[nodiscard]] bool changed();
+
+ private:
+  // What the path leads to; all zero when nothing can be seen there.
+  struct Sight {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t bytes = 0;
+    std::int64_t modified_ns = 0;
+    std::int64_t changed_ns = 0;
+    friend bool operator==(const Sight&, const Sight&) = default;
+  };
+  using Sights = std::map<std::string, Sight>;
+  [[nodiscard]] static Sight look_at(const std::string& file);
+
+  Sights known_;
+  Sights last_;
+};
+
+}  // namespace bao_exporter

@@ -4,11 +4,13 @@ include(CheckCXXCompilerFlag)
 include(CheckCompilerFlag)
 
 set(BAO_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread (see the presets)")
+option(BAO_FUZZ "Build the fuzzers with libFuzzer (clang)" OFF)
 option(BAO_COVERAGE "Count what the tests reach" OFF)
 
 add_library(bao_warnings INTERFACE)
 target_compile_options(bao_warnings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wshadow;-Wformat=2;-Wtrampolines;-Wbidi-chars=any;-Werror>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wshadow;-Wformat=2;-Werror>
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wtrampolines;-Wbidi-chars=any>)
 
 add_library(bao_hardening INTERFACE)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
@@ -33,6 +35,9 @@ if(BAO_SANITIZE)
   target_compile_options(bao_hardening INTERFACE
     -fsanitize=${BAO_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(bao_hardening INTERFACE -fsanitize=${BAO_SANITIZE})
+endif()
+if(BAO_FUZZ)
+  target_compile_options(bao_hardening INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(BAO_COVERAGE)
   target_compile_options(bao_hardening INTERFACE --coverage)

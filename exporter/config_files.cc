@@ -71,7 +71,7 @@ std::string secret_problem(const NamedFile& file) {
 
 std::string ConfigProblem::to_string() const {
   std::string out = file;
-  if (line != 0) out += ":" + std::to_string(line);
+  if (line != 0) out.append(":").append(std::to_string(line));
   if (!key.empty()) out += ": " + key;
   return out + ": " + text;
 }

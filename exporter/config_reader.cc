@@ -39,6 +39,10 @@ std::string quoted_list(const List& texts) {
   return out;
 }
 
+std::string toml_list(const std::vector<std::string>& texts) {
+  return std::string("[").append(quoted_list(texts)).append("]");
+}
+
 std::string expected(std::string_view form) { return "must be " + std::string(form); }
 
 // Names under which people put a secret itself into a configuration.
@@ -155,14 +159,14 @@ void TableReader::read_list(std::string_view name, const TomlValue& value, std::
 }
 
 void TableReader::paths(std::string_view name, std::vector<std::string>& to) {
-  const auto* value = know(name, "list of paths", "[" + quoted_list(to) + "]");
+  const auto* value = know(name, "list of paths", toml_list(to));
   if (value != nullptr) read_list(name, *value, kPathsForm, to);
   for (std::string& path : to) path = resolve(path);
 }
 
 void TableReader::text_or_list(std::string_view name, std::vector<std::string>& to) {
-  const auto* value = know(name, "string or list of strings",
-                           to.size() == 1 ? quoted(to.front()) : "[" + quoted_list(to) + "]");
+  const auto* value =
+      know(name, "string or list of strings", to.size() == 1 ? quoted(to.front()) : toml_list(to));
   if (value == nullptr) return;
   if (value->kind == Kind::kArray) return read_list(name, *value, kTextsForm, to);
   std::string text;

@@ -91,6 +91,8 @@ class KeyDepthScanner {
 constexpr std::uint32_t kMovedBy = 0xf0000;
 constexpr std::uint32_t kPlaneEnd = 0x100000;
 
+bool is_moved(std::uint32_t code) { return code >= kMovedBy + 0x80 && code < kPlaneEnd; }
+
 // Takes one character off valid UTF-8.
 std::uint32_t take_character(std::string_view& text) {
   const auto first = static_cast<unsigned char>(text.front());
@@ -125,7 +127,7 @@ bool move_up(std::string_view text, std::string& out) {
   out.reserve(text.size());
   while (!text.empty()) {
     const std::uint32_t code = take_character(text);
-    if (code >= kMovedBy && code < kPlaneEnd) return false;
+    if (is_moved(code)) return false;
     append_character(out, code >= 0x80 && code < 0x10000 ? code + kMovedBy : code);
   }
   return true;
@@ -135,7 +137,8 @@ std::string move_down(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const std::uint32_t code = take_character(text);
-    append_character(out, code >= kMovedBy && code < kPlaneEnd ? code - kMovedBy : code);
+    const bool is_surrogate = code >= kMovedBy + 0xd800 && code < kMovedBy + 0xe000;  // an escape
+    append_character(out, is_moved(code) && !is_surrogate ? code - kMovedBy : code);
   }
   return out;
 }
@@ -236,7 +239,7 @@ TomlDocument parse_toml(std::string_view text) {
   }
   std::string moved;
   if (!move_up(text, moved)) {
-    document.error = "the file has a character for private use (U+F0000 to U+FFFFF); remove it";
+    document.error = "the file has a character for private use (U+F0080 to U+FFFFF); remove it";
     return document;
   }
   const toml::parse_result result = toml::parse(moved);

@@ -38,3 +38,23 @@ add_test(NAME e2e/cluster_stop COMMAND
   --dir ${cluster_dir})
 set_tests_properties(e2e/cluster_start PROPERTIES FIXTURES_SETUP cluster TIMEOUT 180)
 set_tests_properties(e2e/cluster_stop PROPERTIES FIXTURES_CLEANUP cluster TIMEOUT 60)
+bao_python_test(deploy test_configs TIMEOUT 60)
+bao_python_test(deploy test_kubernetes TIMEOUT 60)
+bao_python_test(deploy test_prometheus_files TIMEOUT 120)
+
+# Fakes that misbehave on demand: no real OpenBao, no network, each its own processes.
+bao_python_test(fault test_transport_faults TIMEOUT 400)
+bao_python_test(fault test_http_faults TIMEOUT 400)
+bao_python_test(fault test_body_faults TIMEOUT 500)
+bao_python_test(fault test_identity TIMEOUT 300)
+bao_python_test(fault test_rhythm TIMEOUT 300)
+bao_python_test(fault test_start TIMEOUT 120)
+set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 100 ms
+
+bao_python_test(e2e test_config TIMEOUT 60)
+bao_python_test(e2e test_port CLUSTER TIMEOUT 120)
+bao_python_test(e2e test_prometheus CLUSTER TIMEOUT 180)
+bao_python_test(e2e test_samples CLUSTER TIMEOUT 180)
+bao_python_test(e2e test_secrecy CLUSTER TIMEOUT 120)
+bao_python_test(e2e test_tokens_upstream CLUSTER TIMEOUT 120)
+bao_python_test(e2e test_failover TIMEOUT 400)

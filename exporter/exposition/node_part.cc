@@ -31,11 +31,11 @@ class OutLabels {
     removed_ = {};
     bool ambiguous = false;
     for (const Label& label : labels) {
+      ambiguous |= label.value.empty();
       if (!plan_.removed_label.empty() && label.name == plan_.removed_label) {
         removed_ = label.value;
       } else {
         out_.push_back({new_name(label.name), label.value});
-        ambiguous |= label.value.empty();
       }
     }
     for (Label& label : out_) {

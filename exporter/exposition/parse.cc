@@ -71,13 +71,20 @@ class Cursor {
 class Parser {
  public:
   Parser(std::string_view text, const ParseLimits& limits, std::uint64_t seed)
-      : text_(text), limits_(limits), series_(out_, seed), family_index_(256, SeededHash{seed}) {}
+      : text_(text),
+        limits_(limits),
+        series_(out_, seed),
+        family_index_(256, SeededHash{seed}),
+        name_owner_(256, SeededHash{seed}) {}
 
   // nullopt is success; the result is in take().
   std::optional<Error> run() {
-    if (text_.empty() || text_.back() != '\n') return truncated();
+    if (text_.empty() || text_.back() != '\n') {
+      return at_offset(ErrorCode::kTruncated, text_.size(), "the body does not end with a newline");
+    }
     if (const std::size_t bad = find_illegal_byte(text_); bad != std::string_view::npos) {
-      return at_offset(bad, "a NUL byte, a carriage return or invalid UTF-8");
+      return at_offset(ErrorCode::kMalformed, bad,
+                       "a NUL byte, a carriage return or invalid UTF-8");
     }
     std::size_t from = 0;
     while (from < text_.size()) {
@@ -106,17 +113,12 @@ class Parser {
   [[nodiscard]] Error malformed(const Cursor& cursor, std::string_view what) const {
     return fail(ErrorCode::kMalformed, cursor.column(), what);
   }
-  [[nodiscard]] Error truncated() const {
-    const auto lines = std::count(text_.begin(), text_.end(), '\n');
-    return Error{ErrorCode::kTruncated,
-                 "line " + std::to_string(lines + 1) + ": the body does not end with a newline"};
-  }
-  Error at_offset(std::size_t offset, std::string_view what) {
+  Error at_offset(ErrorCode code, std::size_t offset, std::string_view what) {
     const std::string_view before = text_.substr(0, offset);
     line_number_ = static_cast<std::size_t>(std::count(before.begin(), before.end(), '\n')) + 1;
     const std::size_t newline = before.rfind('\n');
     const std::size_t start = newline == std::string_view::npos ? 0 : newline + 1;
-    return fail(ErrorCode::kMalformed, offset - start + 1, what);
+    return fail(code, offset - start + 1, what);
   }
 
   Outcome parse_line(std::string_view line) {
@@ -136,6 +138,7 @@ class Parser {
     if (name.empty() || (!cursor.at_end() && !is_blank(cursor.peek()))) {
       return malformed(cursor, "HELP and TYPE need a metric name");
     }
+    if (is_closed(name)) return malformed(cursor, "the lines of a family do not stand together");
     cursor.skip_blanks();
     return word == "HELP" ? parse_help(cursor, name) : parse_type(cursor, name);
   }
@@ -162,9 +165,10 @@ class Parser {
     Family& family = announce(name);
     if (family.has_type) return malformed(cursor, "a second TYPE for this family");
     if (family.sample_count > 0) return malformed(cursor, "TYPE after samples of its family");
+    const Cursor before = cursor;
     const std::optional<MetricType> type = type_from_name(cursor.take_word());
     if (!type) {
-      return malformed(cursor, "a TYPE other than counter, gauge, histogram, summary, untyped");
+      return malformed(before, "a TYPE other than counter, gauge, histogram, summary, untyped");
     }
     cursor.skip_blanks();
     if (!cursor.at_end()) return malformed(cursor, "text after TYPE");
@@ -209,10 +213,11 @@ class Parser {
 
   Outcome parse_label(Cursor& cursor, Sample& sample) {
     Label label;
+    const Cursor before = cursor;
     label.name = cursor.take_name(is_label_start, is_label_byte);
     if (label.name.empty()) return malformed(cursor, "a label name was expected");
     for (std::size_t i = sample.label_begin; i < out_.labels.size(); ++i) {
-      if (out_.labels[i].name == label.name) return malformed(cursor, "a label name given twice");
+      if (out_.labels[i].name == label.name) return malformed(before, "a label name given twice");
     }
     cursor.skip_blanks();
     if (!cursor.take('=')) return malformed(cursor, "'=' was expected after a label name");
@@ -260,6 +265,9 @@ class Parser {
     }
     if (auto error = choose_family(sample, column)) return error;
     Family& family = out_.families[current_];
+    if (!takes_name(family, sample.name)) {
+      return fail(ErrorCode::kMalformed, column, "another family has samples of this name");
+    }
     if (family.sample_count == limits_.series_per_family_max) {
       return fail(ErrorCode::kLimitSamples, column,
                   "more series in one family than limits.series_per_family_max");
@@ -289,19 +297,24 @@ class Parser {
       case Kinship::kStranger:
         break;
     }
-    if (family_index_.contains(sample.name) || is_part_of_earlier(sample.name)) {
-      const auto found = family_index_.find(sample.name);
-      const bool announced_only =
-          found != family_index_.end() && out_.families[found->second].sample_count == 0 &&
-          kinship_of(out_.families[found->second], sample) == Kinship::kMember;
-      if (!announced_only) {
-        return fail(ErrorCode::kMalformed, column, "the samples of a family do not stand together");
-      }
-      current_ = found->second;
-      return std::nullopt;
+    if (is_closed(sample.name) || is_part_of_earlier(sample.name)) {
+      return fail(ErrorCode::kMalformed, column, "the samples of a family do not stand together");
     }
     announce(sample.name);
     return std::nullopt;
+  }
+
+  // Known, and other lines came since.
+  [[nodiscard]] bool is_closed(std::string_view name) const {
+    const auto at = family_index_.find(name);
+    return at != family_index_.end() && at->second != current_;
+  }
+
+  // Summary `x` and gauge `x_sum` may both be there, but only one of them has samples `x_sum`: else
+  // two series of one name would be in two families, and become equal unseen.
+  [[nodiscard]] bool takes_name(const Family& family, std::string_view name) {
+    if (family.sample_count > 0 && out_.samples.back().name == name) return true;
+    return name_owner_.try_emplace(name, current_).first->second == current_;
   }
 
   [[nodiscard]] Kinship kinship_of(const Family& family, const Sample& sample) const {
@@ -359,6 +372,7 @@ class Parser {
   Exposition out_;
   SeriesSet series_;
   std::unordered_map<std::string_view, std::size_t, SeededHash> family_index_;
+  std::unordered_map<std::string_view, std::size_t, SeededHash> name_owner_;  // of samples
   std::size_t current_ = kNone;
   std::size_t line_number_ = 0;
 };

@@ -1,7 +1,9 @@
 #include "exposition/text_rules.h"
 
+#include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <system_error>
 
 namespace bao_exporter::text_rules {
 
@@ -21,6 +23,13 @@ std::size_t count_digits(std::string_view token, std::size_t from) {
   std::size_t i = from;
   while (i < token.size() && is_digit(token[i])) ++i;
   return i - from;
+}
+
+// Prometheus refuses the whole scrape for one number that overflows.
+bool fits_a_double(std::string_view digits) {
+  if (digits.size() <= 300 && digits.find_first_of("eE") == std::string_view::npos) return true;
+  double value = 0;
+  return std::from_chars(digits.data(), digits.data() + digits.size(), value).ec == std::errc();
 }
 
 // Length of the valid multi-byte UTF-8 sequence at `at`, 0 when there is none (RFC 3629: no
@@ -81,7 +90,7 @@ bool is_value(std::string_view token) {
     if (exponent == 0) return false;
     i += exponent;
   }
-  return i == token.size();
+  return i == token.size() && fits_a_double(rest);
 }
 
 bool is_timestamp(std::string_view token) {

@@ -15,7 +15,7 @@ inline bool is_label_byte(char c) { return is_label_start(c) || is_digit(c); }
 inline bool is_name_byte(char c) { return is_name_start(c) || is_digit(c); }
 
 // A number as all readers of the format take it: decimal with optional sign, point and exponent,
-// or Inf, Infinity, NaN in any case (NaN without sign).
+// or Inf, Infinity, NaN in any case (NaN without sign); not one outside a double's range.
 [[nodiscard]] bool is_value(std::string_view token);
 
 // An optional sign and 1 to 18 digits.

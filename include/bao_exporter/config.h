@@ -2,7 +2,7 @@
 //
 // Contract: load_config() reads one TOML file and returns either a complete, valid Config or every
 // problem that it found (never only the first), each as "file:line: key: what is wrong; what to
-// do". It opens no connection and reads no secret. A Config is const after load and may be shared
+// do". It opens no connection and keeps no secret. A Config is const after load and may be shared
 // between threads. Relative paths start at the folder of the file; ${CREDENTIALS_DIRECTORY} and
 // ${NODE_NAME} are the only environment that is read.
 #pragma once

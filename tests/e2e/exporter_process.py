@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gzip
 import http.client
 import io
 import json
@@ -22,9 +21,10 @@ import socket
 import ssl
 import subprocess
 import time
+import zlib
 from pathlib import Path
 
-from cluster import LOOPBACK, METRICS_PATH, Cluster
+from cluster import LOOPBACK, Cluster
 from exposition import Exposition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,10 +103,9 @@ def _toml(pairs: dict) -> str:
 
 
 def write_config(
-    folder: Path, clusters: list[ClusterEntry], certificate: tuple[Path, Path], ca_file: Path, options: dict
+    folder: Path, clusters: list[ClusterEntry], certificate: tuple[Path, Path], ca_file: Path, over: dict[str, dict]
 ) -> Path:
-    """Writes FOLDER/bao-exporter.toml and the secrets that it names. `options` has whole tables
-    ("poll": {"interval": "1s"}), laid over these here."""
+    """Writes FOLDER/bao-exporter.toml and the secrets that it names."""
     tables = {
         "listener": {
             "address": f"{LOOPBACK}:0",
@@ -118,7 +117,7 @@ def write_config(
         },
         "poll": {"interval": "1s", "timeout": "800ms", "stale_after": "3s"},
     }
-    for table, pairs in options.items():
+    for table, pairs in over.items():
         tables.setdefault(table, {}).update(pairs)
     text = "".join(f"[{table}]\n{_toml(pairs)}\n" for table, pairs in tables.items())
     for cluster in clusters:
@@ -153,17 +152,18 @@ class Exporter:
         folder: Path,
         clusters: list[ClusterEntry],
         *,
-        listener: Cluster,
+        authority: Cluster,
         log_level: str = "info",
         environment: dict[str, str] | None = None,
-        **options: dict,
+        **tables: dict,
     ):
-        """`listener` is the cluster whose authority issues our listener's certificate."""
+        """`authority`: the cluster whose CA issues our listener's certificate. `tables` are laid
+        over those of `write_config`: poll={"interval": "2s"}."""
         folder.mkdir(exist_ok=True)
         self.folder = folder
-        self.ca_file = listener.ca_file
-        certificate = listener.issue_certificate(f"exporter-{os.getpid()}-{folder.name}")
-        self.config = write_config(folder, clusters, certificate, self.ca_file, options)
+        self.ca_file = authority.ca_file
+        certificate = authority.issue_certificate(f"exporter-{os.getpid()}-{folder.name}")
+        self.config = write_config(folder, clusters, certificate, self.ca_file, tables)
         self.log_file = folder / "exporter.log"
         self.port = 0
         self._arguments = ["--log.level", log_level]
@@ -266,7 +266,7 @@ class Exporter:
     def scrape(self) -> Exposition:
         return Exposition(self.text())
 
-    def raw(self, request: bytes, timeout: float = 10.0, *, half_close: bool = False) -> bytes:
+    def raw(self, request: bytes, timeout: float = 10.0) -> bytes:
         """Sends these bytes over TLS and returns all that comes until the server closes. Raises
         TimeoutError when it does not."""
         with self.connect(timeout) as connection:
@@ -330,8 +330,6 @@ def read_answer(connection: socket.socket) -> Answer:
 
 def gunzip_one_member(body: bytes) -> bytes:
     """The plain bytes; raises when there is more than one gzip member or anything after it."""
-    import zlib
-
     member = zlib.decompressobj(wbits=31)
     plain = member.decompress(body)
     assert member.eof, "the gzip member does not end"

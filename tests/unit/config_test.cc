@@ -12,14 +12,16 @@
 #include <string>
 #include <vector>
 
-#include "../../exporter/config_values.h"
 #include "catch.h"
+#include "config_values.h"
+#include "support/folder.h"
 
 namespace bao_exporter {
 
 namespace {
 
 namespace fs = std::filesystem;
+using test::Folder;
 
 #ifndef BAO_SOURCE_DIR
 const fs::path kSourceDir = fs::path(__FILE__).parent_path().parent_path().parent_path();
@@ -89,30 +91,6 @@ bool meets(const ConfigProblem& problem, const Want& want) {
 }
 
 ConfigOutcome parse(std::string_view text) { return parse_config(text, kFile, kEnvironment); }
-
-// A folder of its own for one test.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "bao-config-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::string write(const std::string& name, std::string_view content, mode_t mode = 0600) {
-    const fs::path path = path_ / name;
-    std::ofstream(path, std::ios::binary) << content;
-    REQUIRE(::chmod(path.c_str(), mode) == 0);
-    return path.string();
-  }
-  [[nodiscard]] std::string path(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
 
 const std::string kPem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 const std::string kPemKey = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
@@ -277,8 +255,10 @@ TEST_CASE("relative paths start at the folder of the file, wherever that is") {
 }
 
 TEST_CASE("a variable that is not set is a problem") {
-  const std::string text = "[listener]\ntls_cert_file = \"${CREDENTIALS_DIRECTORY}/a\"\n"
-                           "tls_key_file = \"${NODE_NAME}\"\n" + std::string(kMinimal);
+  const std::string text =
+      "[listener]\ntls_cert_file = \"${CREDENTIALS_DIRECTORY}/a\"\n"
+      "tls_key_file = \"${NODE_NAME}\"\n" +
+      std::string(kMinimal);
   const auto problems = parse_config(text, kFile, {}).problems;
   REQUIRE(problems.size() == 2);
   CHECK(problems[0].to_string() ==
@@ -359,10 +339,11 @@ TEST_CASE("no problem quotes a value, whatever key it is given to") {
     const std::string table = key.path.substr(0, dot);
     const bool in_list = table == "openbao" || table == "openbao.node";
     for (const std::string& form : forms) {
-      const std::string text = (table == "openbao.node" || table == "openbao.auth"
-                                    ? std::string("[[openbao]]\n") : std::string()) +
-                               (in_list ? "[[" + table + "]]\n" : "[" + table + "]\n") +
-                               key.path.substr(dot + 1) + " = " + form + "\n";
+      const std::string text =
+          (table == "openbao.node" || table == "openbao.auth" ? std::string("[[openbao]]\n")
+                                                              : std::string()) +
+          (in_list ? "[[" + table + "]]\n" : "[" + table + "]\n") + key.path.substr(dot + 1) +
+          " = " + form + "\n";
       INFO(text);
       CHECK(all_problems(parse(text).problems).find(secret) == std::string::npos);
     }
@@ -445,9 +426,9 @@ TEST_CASE("files that are missing and keys that are wrong are told together, in 
   REQUIRE(problems.size() == 3);
   CHECK(problems[0].key == "listener.token_files");
   CHECK(problems[0].line == 0);
-  CHECK(problems[1].to_string() == file + ":2: openbao.auth.token_file: " +
-                                       folder.path("openbao.token") +
-                                       ": cannot be opened: No such file or directory");
+  CHECK(problems[1].to_string() ==
+        file + ":2: openbao.auth.token_file: " + folder.path("openbao.token") +
+            ": cannot be opened: No such file or directory");
   CHECK(problems[2].key == "openbao.node.podd");
 }
 
@@ -511,12 +492,20 @@ TEST_CASE("a mutated configuration gives problems or is valid") {
     for (auto changes = 1 + random() % 4; changes > 0; --changes) {
       const std::size_t at = random() % text.size();
       switch (random() % 4) {
-        case 0: text[at] = alphabet[random() % alphabet.size()]; break;
-        case 1: text.erase(at, 1 + random() % 40); break;
-        case 2: text.insert(at, 1, alphabet[random() % alphabet.size()]); break;
-        default: text.insert(at, text.substr(random() % text.size(), 1 + random() % 60)); break;
+        case 0:
+          text[at] = alphabet[random() % alphabet.size()];
+          break;
+        case 1:
+          text.erase(at, 1 + random() % 40);
+          break;
+        case 2:
+          text.insert(at, 1, alphabet[random() % alphabet.size()]);
+          break;
+        default:
+          text.insert(at, text.substr(random() % text.size(), 1 + random() % 60));
+          break;
       }
-      if (text.empty()) text = "\n";
+      if (text.empty()) text.push_back('\n');
     }
     const ConfigOutcome outcome = parse(text);
     check_lines_are_clean(outcome);
@@ -551,6 +540,9 @@ TEST_CASE("large and strange files end quickly") {
   CHECK_FALSE(parse("a = " + std::string(1 << 20, '[')).problems.empty());
   CHECK_FALSE(parse("a = " + std::string(1 << 20, '{')).problems.empty());
   CHECK_FALSE(parse("a = \"" + std::string(1 << 20, '.')).problems.empty());
+  std::string deep = "[a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a]\n";
+  for (int i = 0; i < 250; ++i) deep += "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a={";
+  CHECK(parse(deep + std::string(250, '}')).problems.size() == 2);  // 4,000 levels: unknown key
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 

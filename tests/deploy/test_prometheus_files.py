@@ -1,0 +1,256 @@
+"""Claim: Prometheus takes the scrape configuration and the rules as they are; each alert fires when
+it should and is silent when it should; and no rule speaks of a metric or a reason that is not ours."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import signal
+import ssl
+import subprocess
+import time
+
+import pytest
+import yaml
+from deploy_files import BINARY, CONFIGS, PROMETHEUS, PROMTOOL, ROOT, SCRAPE_TOKEN, make_files, run, write_secret
+
+RULE_FILES = ["rules.yml", "alerts.yml"]
+UNIT_TEST = ROOT / "tests/deploy/rules.test.yml"
+RULE_FILE_PREFIX = "../../configs/prometheus/"
+
+# Families of the contract that this version does not have yet. When it has one, the test that
+# compares says so: then take it away here.
+NOT_YET = {
+    "bao_exporter_config_last_reload_successful",
+    "bao_exporter_poll_loop_stalled",
+    "bao_exporter_tls_certificate_not_after_timestamp_seconds",
+}
+# Reasons that a node's poll cannot end with: all is well, or they are certctl's.
+REASONS_WITHOUT_ALERT = {"ok", "database_down", "inconsistent"}
+# Reasons that leave the node with a role of its own, which BaoNodeSealed looks at.
+REASONS_OF_SEALED = {"sealed", "uninitialized"}
+
+# What a user changes in scrape.yml, and the end-to-end tests too, as plain text.
+CREDENTIALS_FILE = "/etc/prometheus/bao-exporter.token"
+CA_FILE = "/etc/prometheus/bao-exporter-ca.pem"
+TARGET = "exporter.example:9825"
+
+
+def promtool(*arguments, **options) -> subprocess.CompletedProcess:
+    return run(PROMTOOL, *arguments, **options)
+
+
+def rules_in(name: str) -> list[dict]:
+    return [rule for group in yaml.safe_load((PROMETHEUS / name).read_text())["groups"] for rule in group["rules"]]
+
+
+ALERTS = [rule["alert"] for rule in rules_in("alerts.yml")]
+RECORDS = [rule["record"] for rule in rules_in("rules.yml")]
+
+
+# --- the scrape ----------------------------------------------------------------------
+
+
+def scrape_with_files(folder) -> str:
+    text = (PROMETHEUS / "scrape.yml").read_text()
+    files = {
+        CREDENTIALS_FILE: write_secret(folder / "token", SCRAPE_TOKEN),
+        CA_FILE: write_secret(folder / "ca.pem", ""),
+    }
+    for placeholder, path in files.items():
+        assert text.count(placeholder) == 1
+        text = text.replace(placeholder, str(path))
+    assert text.count(TARGET) == 1
+    return text
+
+
+def test_promtool_takes_the_scrape_configuration(tmp_path):
+    config = tmp_path / "prometheus.yml"
+    config.write_text(scrape_with_files(tmp_path))
+    done = promtool("check", "config", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_takes_it_with_the_rules(tmp_path):
+    rule_files = [str(PROMETHEUS / name) for name in RULE_FILES]
+    config = tmp_path / "prometheus.yml"
+    config.write_text(scrape_with_files(tmp_path) + yaml.safe_dump({"rule_files": rule_files}))
+    done = promtool("check", "config", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("SUCCESS") >= len(RULE_FILES)
+
+
+def test_promtool_refuses_a_misspelt_one(tmp_path):
+    config = tmp_path / "prometheus.yml"
+    config.write_text(scrape_with_files(tmp_path).replace("honor_labels", "honour_labels"))
+    assert promtool("check", "config", config).returncode != 0
+
+
+def test_the_scrape_is_the_one_of_the_readme():
+    """The same job in both; the README leaves out what is Prometheus' default."""
+    (job,) = yaml.safe_load((PROMETHEUS / "scrape.yml").read_text())["scrape_configs"]
+    found = re.search(r"^    - job_name: bao-exporter\n(?:      .*\n)+", (ROOT / "README.md").read_text(), re.M)
+    (readme,) = yaml.safe_load(found[0])
+    defaults = {"metrics_path": "/metrics", "scrape_interval": "15s", "scrape_timeout": "10s"}
+    job["authorization"].pop("type")
+    assert job == {**defaults, **readme}
+
+
+# --- the rules -----------------------------------------------------------------------
+
+
+def test_promtool_takes_the_rules():
+    done = promtool("check", "rules", *[PROMETHEUS / name for name in RULE_FILES])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(RECORDS)} rules found" in done.stdout
+    assert f"{len(ALERTS)} rules found" in done.stdout
+
+
+def test_rules_do_what_they_say():
+    done = promtool("test", "rules", UNIT_TEST)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_shown_firing():
+    tests = yaml.safe_load(UNIT_TEST.read_text())["tests"]
+    shown = [case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]]
+    assert sorted(shown) == sorted(ALERTS)
+
+
+def unit_test_with(folder, alerts: str, rules: str) -> subprocess.CompletedProcess:
+    (folder / "alerts.yml").write_text(alerts)
+    (folder / "rules.yml").write_text(rules)
+    test = folder / "rules.test.yml"
+    test.write_text(UNIT_TEST.read_text().replace(RULE_FILE_PREFIX, f"{folder}/"))
+    return promtool("test", "rules", test)
+
+
+def texts() -> tuple[str, str]:
+    return (PROMETHEUS / "alerts.yml").read_text(), (PROMETHEUS / "rules.yml").read_text()
+
+
+def changed(text: str, change) -> str:
+    document = yaml.safe_load(text)
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            change(rule)
+    return yaml.safe_dump(document)
+
+
+def never(rule: dict) -> None:
+    rule["expr"] = "vector(1) > 2"
+
+
+def always(rule: dict) -> None:
+    rule["expr"] = f"{rule['expr']} or vector(1)"
+    rule["for"] = "0s"
+
+
+@pytest.mark.parametrize("change", [never, always])
+def test_an_alert_that_never_or_always_fires_is_noticed(change, tmp_path):
+    """The unit tests above are worth something: with its expression never true, or true of
+    everything, they fail for each alert by its name."""
+    alerts, rules = texts()
+    done = unit_test_with(tmp_path, changed(alerts, change), rules)
+    assert done.returncode != 0
+    said = set(re.findall(r"alertname: (\w+), time:", done.stdout + done.stderr))
+    assert said == set(ALERTS)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_recording_rule_that_gives_nothing_is_noticed(record, tmp_path):
+    alerts, rules = texts()
+    broken = changed(rules, lambda rule: never(rule) if rule["record"] == record else None)
+    assert unit_test_with(tmp_path, alerts, broken).returncode != 0
+
+
+# --- the names in them ---------------------------------------------------------------
+
+
+def test_each_reason_is_in_one_alert():
+    """The reasons are those of the program text, so a new one fails here until it has an alert."""
+    source = (ROOT / "exporter/result.cc").read_text()
+    table = re.search(r"kReasonNames = \{(.*?)\}", source, re.S)[1]
+    reasons = re.findall(r'"([a-z_]+)"', table)
+    assert len(reasons) > 40
+    matchers = {
+        rule["alert"]: re.compile(found[1])
+        for rule in rules_in("alerts.yml")
+        if (found := re.search(r'bao_node_last_poll_reason\{reason=~"([^"]+)"\}', rule["expr"]))
+    }
+    assert len(matchers) == 4
+    for reason in reasons:
+        alerts = [alert for alert, matcher in matchers.items() if matcher.fullmatch(reason)]
+        wanted = 0 if reason in REASONS_WITHOUT_ALERT | REASONS_OF_SEALED else 1
+        assert len(alerts) == wanted, f"{reason}: {alerts}"
+    named = {word for matcher in matchers.values() for word in matcher.pattern.split("|")}
+    assert named <= set(reasons)
+
+
+def metrics_in(text: str) -> set[str]:
+    """Our metrics in PromQL, in the rules and in the comments beside them."""
+    return set(re.findall(r"(?<![a-z:_])(?:bao_(?:node|cluster|token|exporter)|certctl_state)_[a-z_]+", text))
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory) -> dict[str, str]:
+    """Name and type of each family in the program's own output. Its nodes are not there."""
+    folder = tmp_path_factory.mktemp("exporter")
+    make_files(folder)
+    config = (CONFIGS / "profiles/all-nodes.toml").read_text().replace('"0.0.0.0:9825"', '"127.0.0.1:0"')
+    config = re.sub(r"openbao-(\d).example:8200", r"127.0.0.1:1\1", config)
+    (folder / "bao-exporter.toml").write_text(config)
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen([BINARY, "--config.file", folder / "bao-exporter.toml"], stderr=log, env={})
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.05)
+            port = re.search(r'msg="listening" address=127.0.0.1:(\d+)', (folder / "log").read_text())
+            if not port:
+                continue
+            ask(int(port[1]), folder, "a-token-that-is-wrong")  # so that the family of refusals has a sample
+            ask(int(port[1]), folder, SCRAPE_TOKEN)
+            status, body = ask(int(port[1]), folder, SCRAPE_TOKEN)
+            if status == 200:
+                return dict(re.findall(r"^# TYPE (\S+) (\S+)$", body, re.M))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def ask(port: int, folder, token: str) -> tuple[int, str]:
+    context = ssl.create_default_context(cafile=folder / "localhost.crt")
+    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_the_rules_name_metrics_that_exist(families):
+    named = {metric for rule in rules_in("alerts.yml") + rules_in("rules.yml") for metric in metrics_in(rule["expr"])}
+    for rule in rules_in("alerts.yml"):
+        named |= metrics_in(" ".join(rule["annotations"].values()))
+    assert len(named) > 10
+    unknown = named - set(families) - NOT_YET
+    assert not unknown, f"no such metric in the program's output: {sorted(unknown)}"
+    come = NOT_YET & set(families)
+    assert not come, f"this version has them: take them out of NOT_YET: {sorted(come)}"
+    assert NOT_YET <= named, "NOT_YET names what no rule needs"
+
+
+def test_counters_are_used_as_counters_and_gauges_as_gauges(families):
+    for rule in rules_in("alerts.yml") + rules_in("rules.yml"):
+        for metric in metrics_in(rule["expr"]) & set(families):
+            in_rate = bool(re.search(rf"(?:rate|increase)\({metric}\b", rule["expr"]))
+            assert in_rate == (families[metric] == "counter"), f"{metric} in {rule}"
+
+
+def test_the_rules_stay_with_their_own_recordings():
+    """Each bao:... that an alert uses is recorded, and each recording is a name of that form."""
+    used = {name for rule in rules_in("alerts.yml") for name in re.findall(r"bao:[a-z0-9_:]+", rule["expr"])}
+    assert used <= set(RECORDS)
+    assert all(re.fullmatch(r"bao:[a-z_]+(?::[a-z0-9]+)?", record) for record in RECORDS)

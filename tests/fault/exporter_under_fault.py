@@ -1,0 +1,319 @@
+"""The exporter as a process of its own, polling fake nodes, and what its port says."""
+
+import contextlib
+import http.client
+import os
+import pathlib
+import re
+import signal
+import ssl
+import subprocess
+import time
+
+from prometheus_client.parser import text_string_to_metric_families
+
+UPSTREAM_TOKEN = "s.FaultTestUpstreamToken1"
+SCRAPE_TOKEN = "fault-test-scrape-token-0123456789abcdef"
+OWN_PREFIXES = ("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_", "certctl_state_")
+
+SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+
+class Scrape:
+    """One answer of the port."""
+
+    def __init__(self, status, headers, body, seconds):
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.seconds = seconds
+        self.text = body.decode()
+        self._samples = None
+
+    @property
+    def samples(self):
+        """Every sample as (name, labels, value, line)."""
+        if self._samples is None:
+            self._samples = []
+            for line in self.text.splitlines():
+                if line.startswith("#") or not line:
+                    continue
+                found = SAMPLE.match(line)
+                assert found, f"not a sample: {line!r}"
+                self._samples.append(
+                    (found[1], dict(LABEL.findall(found[2] or "")), found[3], line))
+        return self._samples
+
+    def find(self, name, **labels):
+        return [sample for sample in self.samples
+                if sample[0] == name and labels.items() <= sample[1].items()]
+
+    def value(self, name, **labels):
+        found = self.find(name, **labels)
+        assert len(found) == 1, f"{len(found)} of {name} {labels}"
+        return float(found[0][2])
+
+    def counter(self, name, **labels):
+        return sum(float(sample[2]) for sample in self.find(name, **labels))
+
+    def up(self, node):
+        return self.value("bao_node_up", node_name=node) == 1
+
+    def reason(self, node):
+        found = self.find("bao_node_last_poll_reason", node_name=node)
+        assert len(found) == 1 and found[0][2] == "1", found
+        return found[0][1]["reason"]
+
+    def role(self, node):
+        found = [s[1]["node_role"] for s in self.find("bao_node_role", node_name=node)
+                 if s[2] == "1"]
+        assert len(found) == 1, found
+        return found[0]
+
+    def role_source(self, node):
+        return self.find("bao_node_info", node_name=node)[0][1]["role_source"]
+
+    def polls(self, node, reason=None):
+        labels = {"node_name": node} | ({"reason": reason} if reason else {})
+        return self.counter("bao_node_polls_total", **labels)
+
+    def poll_counts(self, node):
+        return {s[1]["reason"]: float(s[2])
+                for s in self.find("bao_node_polls_total", node_name=node)}
+
+    def dropped(self, node, cause):
+        return self.value("bao_node_samples_dropped_total", node_name=node, cause=cause)
+
+    def lines_of(self, node):
+        """What the node itself sent, as it is served."""
+        return [line for name, labels, _, line in self.samples
+                if labels.get("node_name") == node and not name.startswith(OWN_PREFIXES)]
+
+    def check_valid(self):
+        """One HELP and TYPE a family, no series twice, and a strict parser reads it."""
+        assert self.body.endswith(b"\n")
+        headers = [line.split(" ")[:3] for line in self.text.splitlines() if line.startswith("# ")]
+        keys = [tuple(header) for header in headers]
+        assert len(keys) == len(set(keys)), [key for key in keys if keys.count(key) > 1]
+        series = [(name, tuple(sorted(labels.items()))) for name, labels, _, _ in self.samples]
+        assert len(series) == len(set(series))
+        parsed = sum(len(family.samples) for family in text_string_to_metric_families(self.text))
+        assert parsed == len(series)
+
+
+def milliseconds(text):
+    return float(text[:-2]) if text.endswith("ms") else float(text[:-1]) * 1000
+
+
+class ExporterUnderFault:
+    def __init__(self, certificates, nodes, folder, interval="1s", timeout="700ms",
+                 stale_after="3s", limits=(), prefix=(), environment=None, urls=None):
+        self.binary = os.environ.get("BAO_EXPORTER", "")
+        assert os.access(self.binary, os.X_OK), "BAO_EXPORTER must name the program to test"
+        self.certificates = certificates
+        self.nodes = nodes
+        self.folder = pathlib.Path(folder)
+        self.interval = milliseconds(interval) / 1000
+        self.timeout = milliseconds(timeout) / 1000
+        self.prefix = list(prefix)
+        self.environment = environment or {}
+        self.process = None
+        self.port = None
+        self.log_file = self.folder / "exporter.log"
+        self._log_position = 0
+        self._client = ssl.create_default_context(cafile=certificates.pem("ca"))
+        self._write_files(interval, timeout, stale_after, limits, urls or {})
+
+    def _write_files(self, interval, timeout, stale_after, limits, urls):
+        for name, text in (("scrape.token", SCRAPE_TOKEN), ("openbao.token", UPSTREAM_TOKEN)):
+            (self.folder / name).write_text(text + "\n")
+            (self.folder / name).chmod(0o600)
+        lines = [
+            "[listener]", 'address = "127.0.0.1:0"',
+            f'tls_cert_file = "{self.certificates.pem("node")}"',
+            f'tls_key_file = "{self.certificates.key("node")}"',
+            'token_files = ["scrape.token"]',
+            "connections_max = 20",
+            "[poll]", f'interval = "{interval}"', f'timeout = "{timeout}"',
+            f'stale_after = "{stale_after}"',
+            "[limits]", *limits,
+            "[[openbao]]", 'cluster = "fake"', f'ca_file = "{self.certificates.pem("ca")}"',
+            "[openbao.auth]", 'token_file = "openbao.token"',
+        ]
+        for node in self.nodes:
+            lines += ["[[openbao.node]]", f'name = "{node.name}"',
+                      f'api_url = "{urls.get(node.name, node.url)}"']
+        (self.folder / "exporter.toml").write_text("\n".join(lines) + "\n")
+
+    def start(self):
+        # In a session of its own, so that what a prefix started ends with it.
+        with open(self.log_file, "wb") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, self.binary, "--config.file", str(self.folder / "exporter.toml"),
+                 "--log.level", "debug"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, **self.environment})
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            found = re.search(r'msg="?listening"? address=127\.0\.0\.1:(\d+)', self.log())
+            if found:
+                self.port = int(found[1])
+                return self
+            assert self.process.poll() is None, f"ended at once:\n{self.log()}"
+            time.sleep(0.02)
+        raise AssertionError(f"does not listen:\n{self.log()}")
+
+    def stop(self):
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def log(self):
+        return self.log_file.read_text(errors="replace")
+
+    def resident_bytes(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+    def poll_seconds(self, node, reason):
+        """How long each poll of the node that ended for this reason took, as the log tells."""
+        return [float(seconds) for seconds in re.findall(
+            rf'msg="poll ended" node=fake/{node} reason={reason} seconds=([0-9.]+)', self.log())]
+
+    # The port.
+
+    def scrape(self, timeout=1.0):
+        """A scrape on a new connection; the port has to answer within `timeout`."""
+        started = time.monotonic()
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
+                                                 context=self._client)
+        try:
+            connection.request("GET", "/metrics",
+                               headers={"Authorization": f"Bearer {SCRAPE_TOKEN}"})
+            answer = connection.getresponse()
+            body = answer.read()
+            return Scrape(answer.status, dict(answer.getheaders()), body,
+                          time.monotonic() - started)
+        except OSError as error:
+            raise AssertionError(
+                f"the port did not answer within {timeout} s: {error!r}") from error
+        finally:
+            connection.close()
+
+    def wait(self, condition, within, what, each=None):
+        """Scrapes until `condition(scrape)`; `each(scrape)` is called with every scrape."""
+        deadline = time.monotonic() + within
+        while True:
+            scrape = self.scrape()
+            assert scrape.status == 200, f"{scrape.status} {scrape.text}"
+            assert scrape.seconds < 1, f"the port answered after {scrape.seconds:.2f} s"
+            if each is not None:
+                each(scrape)
+            if condition(scrape):
+                return scrape
+            if time.monotonic() > deadline:
+                said = {node.name: (scrape.up(node.name), scrape.reason(node.name),
+                                    scrape.role(node.name)) for node in self.nodes}
+                log = "\n".join(self.log().splitlines()[-12:])
+                raise AssertionError(f"not within {within:.1f} s: {what}; now {said}\n{log}")
+            time.sleep(0.05)
+
+    def wait_published(self, within=10):
+        """The first scrape that is not 503."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            scrape = self.scrape()
+            if scrape.status == 200:
+                return scrape
+            time.sleep(0.05)
+        raise AssertionError(f"nothing was published within {within} s:\n{self.log()}")
+
+    def wait_all_up(self):
+        self.wait_published()
+        return self.wait(lambda scrape: all(scrape.up(node.name) for node in self.nodes),
+                         3 * self.interval + self.timeout, "every node is up")
+
+    def wait_rounds(self, node, count, each=None, within=None):
+        """`count` more polls of the node."""
+        before = self.scrape().polls(node)
+        return self.wait(lambda scrape: scrape.polls(node) >= before + count,
+                         within or (count + 2) * self.interval + self.timeout,
+                         f"{count} polls of {node}", each)
+
+
+# --- the common rule ----------------------------------------------------------------------------
+
+class Verdict:
+    """The scrape that showed the fault, and the one before it."""
+
+    def __init__(self, scrape, before):
+        self.scrape = scrape
+        self.before = before
+
+
+def prove_fault(rig, inflict, reasons, also=(), during=None):
+    """The rule for every fault. `inflict(node)` breaks the first node. Then: its bao_node_up is 0
+    with exactly one of `reasons`, its samples are gone, every other node's are the same bytes as
+    before, the port answers 200 within a second; after heal() it is back within one interval and
+    timeout.
+
+    `also`: reasons that the one poll may have that was under way when the fault began (a fault of
+    connections cuts it). `during(scrape)` is called while the fault lasts.
+    """
+    reasons = {reasons} if isinstance(reasons, str) else set(reasons)
+    victim, *others = rig.nodes
+    before = rig.wait_all_up()
+    good = {node.name: before.lines_of(node.name) for node in rig.nodes}
+    assert all(good.values())
+
+    def others_untouched(scrape):
+        for node in others:
+            assert scrape.lines_of(node.name) == good[node.name], f"{node.name} was touched"
+            assert scrape.up(node.name) and scrape.reason(node.name) == "ok"
+
+    def on_each(scrape):
+        others_untouched(scrape)
+        if during is not None:
+            during(scrape)
+
+    def fell(scrape):
+        grown = sum(scrape.polls(victim.name, reason) - before.polls(victim.name, reason)
+                    for reason in reasons)
+        return grown >= 1 and scrape.reason(victim.name) in reasons
+
+    inflict(victim)
+    try:
+        under = rig.wait(fell, 2 * rig.interval + 2 * rig.timeout, f"reason {sorted(reasons)}",
+                         on_each)
+        assert not under.up(victim.name)
+        assert under.lines_of(victim.name) == []
+        assert under.value("bao_node_samples", node_name=victim.name) == 0
+        under.check_valid()
+        counted = {reason: value - before.poll_counts(victim.name).get(reason, 0)
+                   for reason, value in under.poll_counts(victim.name).items()}
+        other = {reason: grown for reason, grown in counted.items()
+                 if grown > 0 and reason not in reasons | {"ok"} | set(also)}
+        assert other == {}, f"polls also became {other}"
+    except BaseException:
+        victim.heal()
+        time.sleep(rig.interval + rig.timeout)  # the next test starts from what is good
+        raise
+    victim.heal()
+    after = rig.wait(lambda scrape: scrape.up(victim.name), rig.interval + rig.timeout,
+                     f"{victim.name} is back", others_untouched)
+    assert after.reason(victim.name) == "ok"
+    assert after.lines_of(victim.name) == good[victim.name]
+    return Verdict(under, before)

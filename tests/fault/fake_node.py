@@ -1,0 +1,415 @@
+"""A scripted OpenBao node: a small TLS server of HTTP/1.1 that answers sys/health, sys/metrics and
+sys/leader as OpenBao 2.7.2 does, records every request with its time of arrival, and misbehaves on
+demand: each answer can be replaced by a function that gets the connection.
+
+Only the standard library and the `openssl` command. Listens on 127.0.0.1, on a port of the kernel's
+choice.
+"""
+
+import contextlib
+import json
+import pathlib
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+
+HEALTH = "/v1/sys/health"
+METRICS = "/v1/sys/metrics"
+LEADER = "/v1/sys/leader"
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+JSON = "application/json"
+
+
+# --- certificates -------------------------------------------------------------------------------
+
+OPENSSL_CONFIG = """
+[req]
+distinguished_name = dn
+prompt = no
+[dn]
+CN = placeholder
+[authority]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+[node]
+basicConstraints = CA:FALSE
+subjectAltName = IP:127.0.0.1,DNS:localhost,DNS:silent.bao.test
+[wrong_name]
+basicConstraints = CA:FALSE
+subjectAltName = DNS:somebody.else.test
+[signing]
+database = {folder}/index.txt
+serial = {folder}/serial
+new_certs_dir = {folder}
+default_md = sha256
+policy = anything
+unique_subject = no
+[anything]
+commonName = supplied
+"""
+
+
+class Certificates:
+    """A CA and what it signed: `node` (good), `expired`, `wrong_name`; `other_ca` signed
+    `other_node`. Each is FOLDER/NAME.pem with its key in FOLDER/NAME.key."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        (self.folder / "index.txt").write_text("")
+        (self.folder / "serial").write_text("1000\n")
+        (self.folder / "openssl.cnf").write_text(OPENSSL_CONFIG.format(folder=self.folder))
+        for authority in ("ca", "other_ca"):
+            self._openssl("req", "-x509", "-new", "-days", "2", "-extensions", "authority",
+                          "-subj", f"/CN=fault tests {authority}", "-key", self._key(authority),
+                          "-out", self.pem(authority))
+        self._sign("node", "ca", "node")
+        self._sign("wrong_name", "ca", "wrong_name")
+        self._sign("other_node", "other_ca", "node")
+        self._sign("expired", "ca", "node", start="20200101000000Z", end="20200201000000Z")
+
+    def pem(self, name):
+        return str(self.folder / f"{name}.pem")
+
+    def key(self, name):
+        return str(self.folder / f"{name}.key")
+
+    def server_context(self, name):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.pem(name), self.key(name))
+        return context
+
+    def _openssl(self, *arguments):
+        done = subprocess.run(
+            ["openssl", arguments[0], "-config", str(self.folder / "openssl.cnf"), *arguments[1:]],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert done.returncode == 0, f"openssl {' '.join(arguments)}:\n{done.stdout}"
+
+    def _key(self, name):
+        path = self.folder / f"{name}.key"
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-out", str(path)],
+                       stderr=subprocess.DEVNULL, check=True)
+        path.chmod(0o600)
+        return str(path)
+
+    def _sign(self, name, authority, extensions, start=None, end=None):
+        request = str(self.folder / f"{name}.csr")
+        self._openssl("req", "-new", "-subj", f"/CN={name}", "-key", self._key(name),
+                      "-out", request)
+        period = ["-startdate", start, "-enddate", end] if start else ["-days", "2"]
+        self._openssl("ca", "-batch", "-notext", "-name", "signing", "-extensions", extensions,
+                      "-cert", self.pem(authority), "-keyfile", self.key(authority),
+                      "-in", request, "-out", self.pem(name), *period)
+
+
+# --- what a node says ---------------------------------------------------------------------------
+
+def family(name, kind, samples, help_text=None):
+    """One family as text; `samples` is a list of (suffix, labels, value)."""
+    lines = [f"# HELP {name} {help_text or name}", f"# TYPE {name} {kind}"]
+    for suffix, labels, value in samples:
+        inside = ",".join(f'{key}="{label}"' for key, label in labels.items())
+        lines.append(f"{name}{suffix}{{{inside}}} {value}" if inside else f"{name}{suffix} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def summary(name, labels, total, count, quantiles=("NaN", "NaN", "NaN")):
+    samples = [("", {**labels, "quantile": q}, value)
+               for q, value in zip(("0.5", "0.9", "0.99"), quantiles)]
+    return family(name, "summary", samples + [("_sum", labels, total), ("_count", labels, count)])
+
+
+def exposition(role, index):
+    """Some 40 families as OpenBao writes them; values differ from node to node and never move."""
+    active = role == "active"
+    peer = {"cluster": "fake", "peer_id": f"raft-{index}"}
+    out = [
+        summary("go_gc_duration_seconds", {}, f"0.00{index}506298", 7 + index,
+                ("0.000291312", "0.000533732", f"0.00079030{index}")),
+        family("go_gc_gomemlimit_bytes", "gauge", [("", {}, "9.223372036854776e+18")]),
+        family("go_goroutines", "gauge", [("", {}, 180 + index)], "Number of goroutines."),
+        family("go_info", "gauge", [("", {"version": "go1.25.3"}, 1)]),
+        family("process_cpu_seconds_total", "counter", [("", {}, f"{index}.31")]),
+        family("process_resident_memory_bytes", "gauge", [("", {}, f"1.9{index}3088e+08")]),
+        family("process_start_time_seconds", "gauge", [("", {}, f"1.7953932443{index}e+09")]),
+        family("vault_core_active", "gauge", [("", {"cluster": "fake"}, int(active))]),
+        family("vault_core_unsealed", "gauge",
+               [("", {}, 1), ("", {"cluster": "fake"}, 1)]),
+        family("vault_core_in_flight_requests", "gauge", [("", {"cluster": "fake"}, 0)]),
+        family("vault_cache_hit", "counter", [("", {}, 341 + index)]),
+        family("vault_cache_miss", "counter", [("", {}, 12 + index)]),
+        family("vault_audit_log_request_failure", "counter", [("", {}, 0)]),
+        family("vault_identity_num_entities", "gauge", [("", {}, 3)]),
+        family("vault_quota_lease_count_max", "gauge", [("", {"namespace": "root"}, 300_000)]),
+        family("vault_route_read_secret_", "counter",
+               [("", {"namespace": "root", "mount_point": "secret/"}, 77 + index)]),
+    ]
+    out += [family(f"vault_runtime_{name}", "gauge", [("", {}, f"{value}.5e+0{index}")])
+            for name, value in (("alloc_bytes", 31), ("free_count", 9), ("heap_objects", 10),
+                                ("malloc_count", 19), ("num_goroutines", 20), ("sys_bytes", 41),
+                                ("total_gc_pause_ns", 23), ("total_gc_runs", 11))]
+    out += [summary(f"vault_{name}", {}, f"{index}.71{place}9", 90 + place)
+            for place, name in enumerate((
+                "barrier_get", "barrier_list", "barrier_put", "core_check_token",
+                "core_handle_request", "raft_get", "raft_fsm_apply", "raft_storage_get"))]
+    out += [family(f"vault_raft_storage_stats_{name}", "gauge", [("", peer, value + index)])
+            for name, value in (("applied_index", 131), ("commit_index", 131), ("fsm_pending", 0))]
+    out.append(summary("vault_pki_issue", {"role": "web", "namespace": "root"}, "0.5", 4))
+    if active:
+        out += [
+            family("vault_autopilot_healthy", "gauge", [("", {}, 1)]),
+            family("vault_raft_peers", "gauge", [("", {}, 3)]),
+            family("vault_expire_num_leases", "gauge", [("", {}, 14)]),
+            family("vault_token_count", "gauge",
+                   [("", {"cluster": "fake", "namespace": "root"}, 11)]),
+        ]
+    return "".join(out).encode()
+
+
+def health_json(role):
+    said = {"initialized": role != "uninitialized",
+            "sealed": role in ("sealed", "uninitialized"),
+            "standby": role != "active",
+            "replication_performance_mode": "primary",
+            "replication_dr_mode": "disabled",
+            "server_time_utc": int(time.time()),
+            "version": "2.7.2"}
+    if not said["sealed"]:
+        said |= {"cluster_name": "fake", "cluster_id": "e0ee226a-2c7d-f551-5577-c3991536ba6f"}
+    return json.dumps(said, separators=(",", ":")).encode()
+
+
+HEALTH_STATUS = {"active": 200, "standby": 429, "sealed": 503, "uninitialized": 501}
+
+
+def http_answer(status, body=b"", content_type=JSON, headers=()):
+    lines = [f"HTTP/1.1 {status} Scripted", "Cache-Control: no-store"]
+    if content_type:
+        lines.append(f"Content-Type: {content_type}")
+    lines += headers
+    framing = ("content-length", "transfer-encoding")
+    if not any(line.lower().startswith(framing) for line in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def chunked(body, piece=4096, final=True):
+    out = b"".join(b"%x\r\n%s\r\n" % (len(body[at:at + piece]), body[at:at + piece])
+                   for at in range(0, len(body), piece))
+    return out + (b"0\r\n\r\n" if final else b"")
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+class Request:
+    def __init__(self, raw, arrived):
+        self.raw = raw
+        self.arrived = arrived  # time.monotonic(), when its head was complete
+        first, *rest = raw.decode("latin-1").split("\r\n")
+        self.method, self.target, _ = first.split(" ", 2)
+        self.path, _, self.query = self.target.partition("?")
+        self.headers = [tuple(line.split(": ", 1)) for line in rest if ": " in line]
+
+    def header(self, name):
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+
+class Exchange:
+    """One request, and the connection on which a fault answers it."""
+
+    def __init__(self, node, connection, request):
+        self.node = node
+        self.connection = connection
+        self.request = request
+        self.keep = False  # the connection can be used again
+
+    def send(self, data):
+        self.connection.sendall(data)
+
+    def answer(self, *arguments, **named):
+        self.send(http_answer(*arguments, **named))
+        self.keep = True
+
+    def hang(self):
+        """Until the other side goes away."""
+        self.connection.settimeout(None)
+        while self.connection.recv(4096):
+            pass
+
+    def reset(self):
+        """What a dead process leaves: RST, no closing word of TLS."""
+        abort(self.connection)
+
+    def close(self):
+        """A proper end: TLS says goodbye, then TCP."""
+        self.connection.settimeout(0.3)
+        with contextlib.suppress(OSError, ValueError):
+            self.connection.unwrap()
+
+
+def abort(connection):
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):
+        connection.close()
+
+
+class FakeNode:
+    def __init__(self, certificates, name, role="standby", index=0):
+        self.certificates = certificates
+        self.name = name
+        self.index = index
+        self.role = self._first_role = role
+        self.active_time = "2026-11-23T00:20:45.734479023Z"  # None: sys/leader does not tell
+        self.body = None      # bytes, or a function of the role; None: exposition()
+        self.faults = {}      # path -> function of an Exchange
+        self.on_connect = None  # function of the raw socket, before TLS
+        self.requests = []
+        self.connections = []  # times of arrival
+        self.raw_received = []  # bytes that came without TLS
+        self._lock = threading.Lock()
+        self._open = {}  # socket -> thread
+        self._context = certificates.server_context("node")
+        self._stopped = False
+        self._listener = None
+        self.port = 0
+        self.listen()
+
+    @property
+    def url(self):
+        return f"https://127.0.0.1:{self.port}"
+
+    def metrics_body(self):
+        body = self.body
+        if callable(body):
+            body = body(self.role)
+        return exposition(self.role, self.index) if body is None else body
+
+    def requests_of(self, path, since=0):
+        return [request for request in self.requests[since:] if request.path == path]
+
+    # What can be changed while it runs.
+
+    def use_tls(self, context):
+        self._context = context
+        self.drop_connections()
+
+    def use_certificate(self, name):
+        self.use_tls(self.certificates.server_context(name))
+
+    def listen(self):
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def refuse(self):
+        """Closes the port; connections end, new ones are refused."""
+        listener, self._listener = self._listener, None
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        self.drop_connections()
+
+    def drop_connections(self):
+        """Ends all connections and waits until nothing more is read from them."""
+        with self._lock:
+            opened = list(self._open.items())
+        for connection, _ in opened:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for _, thread in opened:
+            if thread is not threading.current_thread():
+                thread.join(2)
+
+    def heal(self):
+        self.role = self._first_role
+        self.faults = {}
+        self.on_connect = None
+        self.body = None
+        self._context = self.certificates.server_context("node")
+        if self._listener is None:
+            self.listen()
+
+    def stop(self):
+        self._stopped = True
+        if self._listener is not None:
+            self.refuse()
+
+    # How it serves.
+
+    def _accept(self, listener):
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            self.connections.append(time.monotonic())
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            with self._lock:
+                self._open[connection] = thread
+            thread.start()
+
+    def _serve(self, raw):
+        connection = raw
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.on_connect is not None:
+                self.on_connect(raw)
+                return
+            connection = self._context.wrap_socket(raw, server_side=True)
+            with self._lock:  # the raw socket is detached: only the wrapped one can be shut down
+                self._open[connection] = self._open.pop(raw)
+            while self._serve_one(connection):
+                pass
+        except (OSError, ValueError):
+            pass
+        finally:
+            with self._lock:
+                self._open.pop(raw, None)
+                self._open.pop(connection, None)
+            for one in (connection, raw):
+                with contextlib.suppress(OSError):
+                    one.close()
+
+    def _serve_one(self, connection):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            got = connection.recv(65536)
+            if not got:
+                return False
+            head += got
+        request = Request(head[:-4], time.monotonic())
+        self.requests.append(request)
+        exchange = Exchange(self, connection, request)
+        fault = self.faults.get(request.path)
+        if fault is not None:
+            fault(exchange)
+        else:
+            self.answer(exchange)
+        return exchange.keep and not self._stopped
+
+    def answer(self, exchange):
+        """As OpenBao would."""
+        path = exchange.request.path
+        if path == HEALTH:
+            return exchange.answer(HEALTH_STATUS[self.role], health_json(self.role))
+        if path == LEADER and self.role in ("active", "standby"):
+            said = {"ha_enabled": True, "is_self": self.role == "active",
+                    "leader_address": self.url, "raft_committed_index": 131}
+            if self.role == "active" and self.active_time is not None:
+                said["active_time"] = self.active_time
+            return exchange.answer(200, json.dumps(said).encode())
+        if path == METRICS and self.role in ("active", "standby"):
+            exchange.send(http_answer(200, b"", TEXT, ["Transfer-Encoding: chunked"]))
+            exchange.send(chunked(self.metrics_body()))
+            exchange.keep = True
+            return None
+        if path in (METRICS, LEADER):
+            return exchange.answer(503, b'{"errors":["Vault is sealed"]}')
+        return exchange.answer(404, b'{"errors":[]}')

@@ -1,0 +1,705 @@
+#include "bao_exporter/outcome.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "support/answers.h"
+
+namespace bao_exporter {
+
+namespace {
+
+using namespace test;  // NOLINT(google-build-using-namespace): the answers of this test
+
+const std::string kIdentity = R"(cluster="prod",node_name="a")";
+
+OutcomeOptions options(bool second_look = false) {
+  OutcomeOptions made;
+  made.hash_seed = 42;
+  made.identity = kIdentity;
+  made.second_look = second_look;
+  return made;
+}
+
+std::string all_lines(const NodePart& part) {
+  std::string out;
+  for (const FamilyPart& family : part.families()) out += family.lines;
+  return out;
+}
+
+std::uint64_t dropped(const NodePart& part, DropCause cause) {
+  return part.dropped()[static_cast<std::size_t>(cause)];
+}
+
+// --- What sys/metrics answers, each with the reason it has to become.
+
+struct MetricsRow {
+  const char* name;
+  Answer answer;
+  ErrorCode reason;
+};
+
+Answer redirect(int status) {
+  return answer(status, "text/html; charset=utf-8", "<a href=\"https://10.0.0.10:8200/\">");
+}
+
+Answer encoded(Answer made, std::string encoding) {
+  made.content_encoding = std::move(encoding);
+  return made;
+}
+
+std::vector<MetricsRow> metrics_rows() {
+  using enum ErrorCode;
+  return {
+      {"own metrics", exposition(small_body("0")), kOk},
+      {"own metrics, identity named", encoded(exposition(small_body("0")), "identity"), kOk},
+      {"metrics of a node that never was active", exposition(small_body("")), kOk},
+      {"no token, or unknown, revoked, expired: active", json(403, kDenied), kTokenRejected},
+      {"token without policy", json(403, kNoPolicy), kForbidden},
+      {"any bad token: standby", json(400, kCannotForward), kStandbyRejected},
+      {"the same, as 2.4 says it", json(500, kCannotForward), kStandbyRejected},
+      {"sealed or uninitialized API", json(503, kVaultSealed), kSealed},
+      {"the same, from another status", json(500, kVaultSealed), kSealed},
+      {"no format parameter", json(200, R"({"Gauges":[]})"), kProtocol},
+      {"no content type", answer(200, "", small_body("0")), kProtocol},
+      {"HTML", answer(200, "text/html", "<html>"), kProtocol},
+      {"OpenMetrics", answer(200, "application/openmetrics-text; version=1.0.0", "# EOF\n"),
+       kProtocol},
+      {"gzip nobody asked for", encoded(exposition(small_body("0")), "gzip"), kProtocol},
+      {"two encodings", encoded(exposition(small_body("0")), "identity, gzip"), kProtocol},
+      {"unknown format", plain(400, "metric response format \"foo\" unknown"), kUnexpectedStatus},
+      {"another refusal with 400", json(400, R"({"errors":["missing client token"]})"),
+       kUnexpectedStatus},
+      {"empty refusal with 400", plain(400, ""), kUnexpectedStatus},
+      {"a namespace header", json(400, kInNamespaces), kNamespaceRestricted},
+      {"prometheus_retention_time = 0", plain(400, "prometheus is not enabled"),
+       kTelemetryDisabled},
+      {"disallow_metrics", plain(403, "metrics endpoint is disabled for this listener"),
+       kMetricsDisabled},
+      {"another path of a metrics_only listener",
+       plain(404, "this listener only serves the metrics endpoint"), kNotFound},
+      {"404 as JSON", json(404, R"({"errors":[]})"), kNotFound},
+      {"405", json(405, R"({"errors":[]})"), kUnexpectedStatus},
+      {"401", plain(401, "Unauthorized"), kUnexpectedStatus},
+      {"204", plain(204, ""), kUnexpectedStatus},
+      {"206", exposition(small_body("0")), kOk},  // status set below
+      {"standby without standby reads", redirect(307), kStandbyRedirect},
+      {"301", redirect(301), kRedirect},
+      {"302", redirect(302), kRedirect},
+      {"303", redirect(303), kRedirect},
+      {"308", redirect(308), kRedirect},
+      {"a rate limit quota", json(429, R"({"errors":["request path: quota exceeded"]})"),
+       kRateLimited},
+      {"no leader", json(500, R"({"errors":["local node not active but active cluster node not found"]})"),
+       kNoLeader},
+      {"500", json(500, R"({"errors":["internal error"]})"), kServerError},
+      {"a proxy's 502", answer(502, "text/html", "<h1>Bad Gateway</h1>"), kServerError},
+      {"503 of something else", plain(503, "overloaded"), kServerError},
+      {"empty body", exposition(""), kTruncated},
+      {"body without newline at its end", exposition("vault_core_active 1"), kTruncated},
+      {"not an exposition", exposition("<html>\n"), kMalformed},
+      {"a series twice", exposition("a 1\na 1\n"), kDuplicateSeries},
+      {"name not found", failed(kDns), kDns},
+      {"refused", failed(kConnect), kConnect},
+      {"silent", failed(kTimeout), kTimeout},
+      {"certificate not trusted", failed(kTls), kTls},
+      {"reset", failed(kReset), kReset},
+      {"cut", failed(kTruncated), kTruncated},
+      {"larger than body_bytes_max", failed(kTooLarge), kTooLarge},
+  };
+}
+
+std::vector<MetricsRow> all_metrics_rows() {
+  auto rows = metrics_rows();
+  for (MetricsRow& row : rows) {
+    if (std::string_view(row.name) != "206") continue;
+    row.answer.status = 206;
+    row.reason = ErrorCode::kUnexpectedStatus;
+  }
+  return rows;
+}
+
+struct HealthRow {
+  const char* name;
+  std::optional<Answer> answer;
+  std::optional<Role> role;  // absent: health does not tell
+  bool reached = true;
+};
+
+std::vector<HealthRow> health_rows() {
+  return {
+      {"active", health_active(), Role::kActive},
+      {"standby", health_standby(), Role::kStandby},
+      {"sealed", health_sealed(), Role::kSealed},
+      {"uninitialized", health_uninitialized(), Role::kUninitialized},
+      {"active behind a code of its own", json(299, health_active().body), Role::kActive},
+      {"no api_url", std::nullopt, std::nullopt, false},
+      {"refused", failed(ErrorCode::kConnect), std::nullopt, false},
+      {"not JSON", plain(404, "this listener only serves the metrics endpoint"), std::nullopt},
+      {"a list", json(200, "[]"), std::nullopt},
+      {"words for truths", json(200, R"({"initialized":"true","sealed":"false","standby":"no"})"),
+       std::nullopt},
+      {"standby not told", json(200, R"({"initialized":true,"sealed":false})"), std::nullopt},
+      {"cut JSON", json(200, R"({"initialized":true,"sealed":false,"standby":tr)"), std::nullopt},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("every answer of sys/metrics has its reason, whatever health said") {
+  for (const HealthRow& health : health_rows()) {
+    for (const MetricsRow& metrics : all_metrics_rows()) {
+      INFO("health: " << health.name << ", metrics: " << metrics.name);
+      PollAnswers answers{health.answer, metrics.answer, std::nullopt};
+      // A second look, so that a contradiction is judged and not asked about again.
+      const Outcome outcome = judge_poll(answers, options(true));
+      ErrorCode reason = metrics.reason;
+      if (reason == ErrorCode::kSealed && health.role == Role::kUninitialized) {
+        reason = ErrorCode::kUninitialized;
+      }
+      CHECK(std::string(reason_name(outcome.reason)) == std::string(reason_name(reason)));
+      CHECK_FALSE(outcome.ask_again);
+      CHECK((outcome.part != nullptr) == (outcome.reason == ErrorCode::kOk));
+      CHECK(outcome.detail.empty() == (outcome.reason == ErrorCode::kOk));
+
+      const bool said_by_body = outcome.part != nullptr && all_lines(*outcome.part).find(
+                                                               "vault_core_active") !=
+                                                               std::string::npos;
+      Role role = Role::kUnknown;
+      RoleSource source = RoleSource::kNone;
+      if (health.role) {
+        role = *health.role;
+        source = RoleSource::kHealth;
+      } else if (said_by_body) {
+        role = Role::kStandby;
+        source = RoleSource::kCoreActive;
+      } else if (!health.reached && metrics.answer.failure) {
+        role = Role::kUnreachable;
+      }
+      CHECK(std::string(role_name(outcome.role)) == std::string(role_name(role)));
+      CHECK(std::string(role_source_name(outcome.role_source)) ==
+            std::string(role_source_name(source)));
+      CHECK(outcome.claims_active == (role == Role::kActive));
+    }
+  }
+}
+
+TEST_CASE("role, source and reason of each state of a node are those of the status table") {
+  struct Row {
+    const char* name;
+    std::optional<Answer> health;
+    std::optional<Answer> metrics;
+    const char* role;
+    const char* source;
+    const char* reason;
+  };
+  const std::vector<Row> rows = {
+      {"active, scoped token", health_active(), exposition(small_body("1")), "active", "health",
+       "ok"},
+      {"active, bad token", health_active(), json(403, kDenied), "active", "health",
+       "token_rejected"},
+      {"active, no policy", health_active(), json(403, kNoPolicy), "active", "health", "forbidden"},
+      {"active, retention 0", health_active(), plain(400, "prometheus is not enabled"), "active",
+       "health", "telemetry_disabled"},
+      {"standby, scoped token", health_standby(), exposition(small_body("0")), "standby", "health",
+       "ok"},
+      {"standby, bad token", health_standby(), json(400, kCannotForward), "standby", "health",
+       "standby_rejected"},
+      {"standby that never was active", health_standby(), exposition(small_body("")), "standby",
+       "health", "ok"},
+      {"standby without reads", health_standby(), redirect(307), "standby", "health",
+       "standby_redirect"},
+      {"sealed, API", health_sealed(), json(503, kVaultSealed), "sealed", "health", "sealed"},
+      {"sealed, metrics_only", health_sealed(), exposition(small_body("")), "sealed", "health",
+       "ok"},
+      {"sealed at runtime, metrics_only", health_sealed(), exposition(small_body("0")), "sealed",
+       "health", "ok"},
+      {"uninitialized, API", health_uninitialized(), json(503, kVaultSealed), "uninitialized",
+       "health", "uninitialized"},
+      {"uninitialized, metrics_only", health_uninitialized(), exposition(small_body("")),
+       "uninitialized", "health", "ok"},
+      {"metrics_only, active", std::nullopt, exposition(small_body("1")), "active", "core_active",
+       "ok"},
+      {"metrics_only, standby", std::nullopt, exposition(small_body("0")), "standby",
+       "core_active", "ok"},
+      {"metrics_only, freshly started and sealed", std::nullopt, exposition(small_body("")),
+       "unknown", "none", "ok"},
+      {"metrics_only, refused", std::nullopt, failed(ErrorCode::kConnect), "unreachable", "none",
+       "connect"},
+      {"metrics_only, sealed API behind it", std::nullopt, json(503, kVaultSealed), "unknown",
+       "none", "sealed"},
+      {"health silent, metrics at another address", failed(ErrorCode::kTimeout),
+       exposition(small_body("1")), "active", "core_active", "ok"},
+      {"health silent, metrics at another address, nothing told", failed(ErrorCode::kTimeout),
+       exposition(small_body("")), "unknown", "none", "ok"},
+      {"health silent, nothing else asked", failed(ErrorCode::kTimeout), std::nullopt,
+       "unreachable", "none", "timeout"},
+      {"health's certificate not trusted", failed(ErrorCode::kTls), std::nullopt, "unreachable",
+       "none", "tls"},
+      {"both silent", failed(ErrorCode::kTimeout), failed(ErrorCode::kTimeout), "unreachable",
+       "none", "timeout"},
+      {"metrics listener down, API says standby", health_standby(), failed(ErrorCode::kConnect),
+       "standby", "health", "connect"},
+      {"health not readable, metrics failed", plain(200, "hello"), failed(ErrorCode::kReset),
+       "unknown", "none", "reset"},
+      {"health not readable, core_active decides", plain(200, "hello"),
+       exposition(small_body("0")), "standby", "core_active", "ok"},
+  };
+  for (const Row& row : rows) {
+    INFO(row.name);
+    const Outcome outcome = judge_poll({row.health, row.metrics, std::nullopt}, options());
+    CHECK(role_name(outcome.role) == row.role);
+    CHECK(role_source_name(outcome.role_source) == row.source);
+    CHECK(reason_name(outcome.reason) == row.reason);
+    CHECK((outcome.part != nullptr) == (std::string_view(row.reason) == "ok"));
+    CHECK_FALSE(outcome.ask_again);
+    CHECK_FALSE(outcome.disagreement);
+  }
+}
+
+TEST_CASE("the detail of a refusal never quotes the body") {
+  for (const MetricsRow& row : all_metrics_rows()) {
+    if (row.answer.failure) continue;
+    Answer with_mark = row.answer;
+    with_mark.body += "s.Hvs0SecretMark";
+    const Outcome outcome = judge_poll({health_active(), with_mark, std::nullopt}, options(true));
+    INFO(row.name);
+    CHECK(outcome.detail.find("Hvs0SecretMark") == std::string::npos);
+  }
+}
+
+TEST_CASE("limits of the body have reasons of their own") {
+  const auto reason_with = [](auto change, const std::string& body) {
+    OutcomeOptions strict = options();
+    change(strict.limits);
+    return judge_poll({std::nullopt, exposition(body), std::nullopt}, strict).reason;
+  };
+  CHECK(reason_with([](ParseLimits& l) { l.samples_max = 1; }, "a 1\nb 1\n") ==
+        ErrorCode::kLimitSamples);
+  CHECK(reason_with([](ParseLimits& l) { l.line_bytes_max = 5; }, "abcdef 1\n") ==
+        ErrorCode::kLimitLine);
+  CHECK(reason_with([](ParseLimits& l) { l.labels_per_sample_max = 1; }, "a{b=\"1\",c=\"2\"} 1\n") ==
+        ErrorCode::kLimitLabels);
+}
+
+TEST_CASE("a disagreement of health and body is asked about once, before anybody is accused") {
+  for (const auto& [health, core_active] :
+       std::vector<std::pair<Answer, std::string>>{{health_standby(), "1"},
+                                                   {health_sealed(), "1"},
+                                                   {health_active(), "0"}}) {
+    const Outcome outcome =
+        judge_poll({health, exposition(small_body(core_active)), std::nullopt}, options(false));
+    CHECK(outcome.ask_again);
+    CHECK(outcome.disagreement);
+    CHECK(outcome.part == nullptr);
+  }
+}
+
+TEST_CASE("a standby that says active twice has somebody else's body, which is refused") {
+  for (const Answer& health : {health_standby(), health_sealed(), health_uninitialized()}) {
+    const Outcome outcome =
+        judge_poll({health, exposition(small_body("1")), std::nullopt}, options(true));
+    CHECK(outcome.reason == ErrorCode::kIdentityMismatch);
+    CHECK(outcome.role == read_health(health).value().role());
+    CHECK(outcome.role_source == RoleSource::kHealth);
+    CHECK(outcome.part == nullptr);
+    CHECK(outcome.disagreement);
+    CHECK_FALSE(outcome.ask_again);
+    CHECK_FALSE(outcome.claims_active);
+  }
+}
+
+TEST_CASE("an active node whose body says 0 twice is served, with the disagreement told") {
+  const Outcome outcome =
+      judge_poll({health_active(), exposition(small_body("0")), std::nullopt}, options(true));
+  CHECK(outcome.reason == ErrorCode::kOk);
+  CHECK(outcome.role == Role::kActive);
+  CHECK(outcome.disagreement);
+  CHECK_FALSE(outcome.ask_again);
+  REQUIRE(outcome.part != nullptr);
+  CHECK(all_lines(*outcome.part).find("vault_core_active") != std::string::npos);
+}
+
+TEST_CASE("a second look that agrees leaves nothing of the first") {
+  const Outcome outcome =
+      judge_poll({health_standby(), exposition(small_body("0")), std::nullopt}, options(true));
+  CHECK(outcome.reason == ErrorCode::kOk);
+  CHECK_FALSE(outcome.disagreement);
+}
+
+TEST_CASE("an active node whose metrics failed still claims to be active, with its term") {
+  const Outcome outcome = judge_poll({health_active(), failed(ErrorCode::kTimeout),
+                                      leader_self("2026-11-23T00:20:45.734479023Z")},
+                                     options());
+  CHECK(outcome.claims_active);
+  CHECK(outcome.active_time.has_value());
+  CHECK(outcome.part == nullptr);
+}
+
+TEST_CASE("the facts of health, body and certificate reach the outcome") {
+  Answer health = health_standby("2.6.2");
+  Answer metrics = exposition(small_body("0", "openbao-1"));
+  health.certificate_not_after = 1'800'000'000;
+  const Outcome from_health = judge_poll({health, metrics, std::nullopt}, options());
+  CHECK(from_health.certificate_not_after == 1'800'000'000);
+  REQUIRE(from_health.health.has_value());
+  CHECK(from_health.health->version == "2.6.2");
+  CHECK(from_health.health->cluster_name == "lab");
+  CHECK(from_health.health->cluster_id == "5f2c-77");
+  CHECK(from_health.health->server_time == 1'795'392'000);
+  CHECK(from_health.peer_id == "openbao-1");
+  metrics.certificate_not_after = 1'700'000'000;
+  CHECK(judge_poll({health, metrics, std::nullopt}, options()).certificate_not_after ==
+        1'700'000'000);
+}
+
+TEST_CASE("core_active and peer_id are read under both prefixes, and from nothing else") {
+  const auto facts_of = [](const std::string& text) {
+    const auto parsed = parse(text, ParseLimits{}, 1);
+    REQUIRE(parsed.ok());
+    return read_body_facts(parsed.value());
+  };
+  CHECK(facts_of("vault_core_active 1\n").core_active == true);
+  CHECK(facts_of("openbao_core_active{cluster=\"x\"} 0\n").core_active == false);
+  CHECK(facts_of("vault_core_active 0\nvault_core_active{cluster=\"x\"} 1\n").core_active == true);
+  CHECK_FALSE(facts_of("vault_core_unsealed 1\n").core_active.has_value());
+  CHECK_FALSE(facts_of("core_active 1\n").core_active.has_value());
+  CHECK_FALSE(facts_of("myvault_core_active 1\n").core_active.has_value());
+  CHECK_FALSE(facts_of("vault_core_active NaN\n").core_active.has_value());
+  CHECK_FALSE(facts_of("# TYPE vault_core_active gauge\n").core_active.has_value());
+
+  CHECK(facts_of("vault_raft_storage_stats_applied_index{peer_id=\"n1\"} 4\n").peer_id == "n1");
+  CHECK(facts_of("openbao_raft_storage_stats_commit_index{cluster=\"c\",peer_id=\"n2\"} 4\n")
+            .peer_id == "n2");
+  CHECK(facts_of("vault_raft_storage_stats_fsm_pending{peer_id=\"a\\\"b\\\\c\\nd\"} 4\n").peer_id ==
+        "a\"b\\c\nd");
+  // Gauges about other peers carry peer_id too.
+  CHECK(facts_of("vault_raft_storage_follower_last_heartbeat_ms{peer_id=\"other\"} 4\n").peer_id ==
+        "");
+  CHECK(facts_of("vault_raft_storage_stats_applied_index 4\n").peer_id == "");
+}
+
+TEST_CASE("exactly the leader-only families are leader-only") {
+  const auto leader_only = [](std::string_view name, MetricType type = MetricType::kGauge) {
+    Family family;
+    family.name = name;
+    family.type = type;
+    return is_leader_only(family);
+  };
+  for (const std::string prefix : {"vault_", "openbao_"}) {
+    for (const char* name :
+         {"autopilot_healthy", "autopilot_failure_tolerance", "autopilot_node_healthy",
+          "raft_peers", "raft_leader_lastContact", "raft_leader_dispatchLog",
+          "raft_replication_heartbeat", "raft_replication_appendEntries_rpc_openbao_1",
+          "raft_commitNumLogs", "raft_storage_follower_applied_index_delta",
+          "raft_storage_follower_last_heartbeat_ms", "expire_num_leases",
+          "expire_num_irrevocable_leases", "expire_leases_by_expiration", "token_count",
+          "token_count_by_policy", "token_count_by_auth", "token_count_by_ttl",
+          "identity_entity_count", "identity_entity_alias_count", "secret_kv_count",
+          "core_mount_table_num_entries", "core_mount_table_size"}) {
+      INFO(prefix << name);
+      CHECK(leader_only(prefix + name));
+    }
+    for (const char* name :
+         {"core_active", "core_unsealed", "core_handle_request", "token_create", "token_lookup",
+          "token_creation", "raft_apply", "raft_commitTime", "raft_storage_stats_applied_index",
+          "raft_rpc_appendEntries", "raft_state_follower", "expire_job_manager_total_jobs",
+          "expire_fetch_lease_times", "identity_upsert_entity_txn", "secret_lease_creation",
+          "secret_kv_counter", "runtime_num_goroutines", "raft_peers_more", "core_mounttable",
+          "ha_rpc_client_echo"}) {
+      INFO(prefix << name);
+      CHECK_FALSE(leader_only(prefix + name));
+    }
+    // Counters of that shape are a node's own.
+    CHECK_FALSE(leader_only(prefix + "identity_entity_count", MetricType::kCounter));
+  }
+  CHECK_FALSE(leader_only("autopilot_healthy"));
+  CHECK_FALSE(leader_only("go_goroutines"));
+  CHECK_FALSE(leader_only("vaultautopilot_healthy"));
+}
+
+namespace {
+
+constexpr std::string_view kRealisticBody =
+    R"(# HELP go_goroutines Number of goroutines that currently exist.
+# TYPE go_goroutines gauge
+go_goroutines 231
+# HELP vault_core_active vault_core_active
+# TYPE vault_core_active gauge
+vault_core_active{cluster="lab"} 1
+# HELP vault_core_unsealed vault_core_unsealed
+# TYPE vault_core_unsealed gauge
+vault_core_unsealed 0
+vault_core_unsealed{cluster="lab"} 1
+# HELP vault_token_count vault_token_count
+# TYPE vault_token_count gauge
+vault_token_count{cluster="lab",namespace="root"} 11
+# HELP vault_autopilot_healthy vault_autopilot_healthy
+# TYPE vault_autopilot_healthy gauge
+vault_autopilot_healthy 1
+# HELP vault_pki_issue vault_pki_issue
+# TYPE vault_pki_issue counter
+vault_pki_issue{cluster="lab",namespace="root",role="web \"a\""} 5e+00
+# HELP vault_core_handle_request vault_core_handle_request
+# TYPE vault_core_handle_request summary
+vault_core_handle_request{quantile="0.5"} NaN
+vault_core_handle_request{quantile="0.99"} NaN
+vault_core_handle_request_sum 12.500
+vault_core_handle_request_count 3
+# HELP vault_twice vault_twice
+# TYPE vault_twice gauge
+vault_twice 1
+vault_twice{cluster="lab"} 2
+# HELP vault_strange vault_strange
+# TYPE vault_strange gauge
+vault_strange{instance="evil",job="x",__meta="y",exported_job="z",openbao_namespace="q",namespace="root"} 4 1795392000000
+vault_strange{node_name="evil",node_role="active",scrape_profile="x",pod="p",certctl="c",seal_state_source="s"} 5
+# HELP bao_node_up Not yours.
+# TYPE bao_node_up gauge
+bao_node_up 1
+# HELP bao_exporter_build_info Not yours.
+# TYPE bao_exporter_build_info gauge
+bao_exporter_build_info 1
+)";
+
+}  // namespace
+
+TEST_CASE("the body of an active node is relabelled as the contract says, values untouched") {
+  const Outcome outcome = judge_poll(
+      {health_active(), exposition(std::string(kRealisticBody)), std::nullopt}, options());
+  REQUIRE(outcome.reason == ErrorCode::kOk);
+  const std::string expected =
+      R"(go_goroutines{cluster="prod",node_name="a"} 231
+vault_autopilot_healthy{cluster="prod",node_name="a"} 1
+vault_core_active{cluster="prod",node_name="a"} 1
+vault_core_handle_request{cluster="prod",node_name="a",quantile="0.5"} NaN
+vault_core_handle_request{cluster="prod",node_name="a",quantile="0.99"} NaN
+vault_core_handle_request_sum{cluster="prod",node_name="a"} 12.500
+vault_core_handle_request_count{cluster="prod",node_name="a"} 3
+vault_core_unsealed{cluster="prod",node_name="a",seal_state_source="startup"} 0
+vault_core_unsealed{cluster="prod",node_name="a",seal_state_source="cluster"} 1
+vault_pki_issue{cluster="prod",node_name="a",openbao_namespace="root",role="web \"a\""} 5e+00
+vault_strange{cluster="prod",node_name="a",exported_instance="evil",exported_exported_job="x",exported___meta="y",exported_job="z",exported_openbao_namespace="q",openbao_namespace="root"} 4
+vault_strange{cluster="prod",node_name="a",exported_node_name="evil",exported_node_role="active",exported_scrape_profile="x",exported_pod="p",exported_certctl="c",exported_seal_state_source="s"} 5
+vault_token_count{cluster="prod",node_name="a",openbao_namespace="root"} 11
+vault_twice{cluster="prod",node_name="a"} 2
+)";
+  CHECK(all_lines(*outcome.part) == expected);
+  CHECK(dropped(*outcome.part, DropCause::kReservedName) == 2);
+  CHECK(dropped(*outcome.part, DropCause::kDuplicateAfterRelabel) == 1);
+  CHECK(dropped(*outcome.part, DropCause::kLeaderOnly) == 0);
+  CHECK(outcome.part->samples() == 14);
+}
+
+TEST_CASE("a node that is not active shows no leader-only family, unless that is wanted") {
+  std::string body(kRealisticBody);
+  const std::string active = "vault_core_active{cluster=\"lab\"} 1";
+  body.replace(body.find(active), active.size(), "vault_core_active{cluster=\"lab\"} 0");
+  for (const Answer& health : {health_standby(), health_sealed()}) {
+    const Outcome outcome = judge_poll({health, exposition(body), std::nullopt}, options());
+    REQUIRE(outcome.part != nullptr);
+    CHECK(all_lines(*outcome.part).find("vault_autopilot") == std::string::npos);
+    CHECK(all_lines(*outcome.part).find("vault_token_count") == std::string::npos);
+    CHECK(all_lines(*outcome.part).find("vault_pki_issue") != std::string::npos);
+    CHECK(dropped(*outcome.part, DropCause::kLeaderOnly) == 2);
+  }
+  OutcomeOptions all = options();
+  all.leader_only_from_active = false;
+  const Outcome kept = judge_poll({health_standby(), exposition(body), std::nullopt}, all);
+  REQUIRE(kept.part != nullptr);
+  CHECK(all_lines(*kept.part).find("vault_autopilot_healthy") != std::string::npos);
+  CHECK(dropped(*kept.part, DropCause::kLeaderOnly) == 0);
+}
+
+TEST_CASE("a node whose role is not known shows no leader-only family either") {
+  const Outcome outcome =
+      judge_poll({std::nullopt, exposition("vault_autopilot_healthy 1\n"), std::nullopt}, options());
+  CHECK(outcome.role == Role::kUnknown);
+  REQUIRE(outcome.part != nullptr);
+  CHECK(outcome.part->samples() == 0);
+}
+
+TEST_CASE("both prefixes give the seal state its source") {
+  const Outcome outcome = judge_poll(
+      {std::nullopt,
+       exposition("openbao_core_unsealed{cluster=\"c\"} 1\nvault_core_unsealed_x{cluster=\"c\"} 1\n"),
+       std::nullopt},
+      options());
+  REQUIRE(outcome.part != nullptr);
+  CHECK(all_lines(*outcome.part) ==
+        "openbao_core_unsealed{" + kIdentity + ",seal_state_source=\"cluster\"} 1\n" +
+            "vault_core_unsealed_x{" + kIdentity + "} 1\n");
+}
+
+TEST_CASE("role_label = samples puts the role on every sample, the default on none") {
+  OutcomeOptions samples = options();
+  samples.role_on_samples = true;
+  const Outcome with = judge_poll(
+      {health_standby(), exposition("a 1\nb{node_role=\"x\"} 2\n"), std::nullopt}, samples);
+  REQUIRE(with.part != nullptr);
+  CHECK(all_lines(*with.part) == "a{" + kIdentity + ",node_role=\"standby\"} 1\nb{" + kIdentity +
+                                     ",node_role=\"standby\",exported_node_role=\"x\"} 2\n");
+  const Outcome without =
+      judge_poll({health_standby(), exposition("a 1\n"), std::nullopt}, options());
+  REQUIRE(without.part != nullptr);
+  CHECK(all_lines(*without.part) == "a{" + kIdentity + "} 1\n");
+}
+
+// --- active_time
+
+namespace {
+
+std::int64_t nanoseconds(int year, unsigned month, unsigned day, int hour, int minute, int second,
+                         std::int64_t fraction) {
+  using namespace std::chrono;  // NOLINT(google-build-using-namespace)
+  const auto days = sys_days{std::chrono::year{year} / static_cast<int>(month) /
+                             static_cast<int>(day)};
+  const auto at = days + hours{hour} + minutes{minute} + seconds{second};
+  return duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count() + fraction;
+}
+
+std::optional<std::int64_t> active_time(const std::string& text) {
+  return read_active_time(leader_self(text));
+}
+
+}  // namespace
+
+TEST_CASE("active_time is read to the nanosecond, with any offset") {
+  const std::int64_t second = nanoseconds(2026, 11, 23, 0, 20, 45, 0);
+  CHECK(active_time("2026-11-23T00:20:45Z") == second);
+  CHECK(active_time("2026-11-23T00:20:45.7Z") == second + 700'000'000);
+  CHECK(active_time("2026-11-23T00:20:45.734Z") == second + 734'000'000);
+  CHECK(active_time("2026-11-23T00:20:45.734479Z") == second + 734'479'000);
+  CHECK(active_time("2026-11-23T00:20:45.734479023Z") == second + 734'479'023);
+  CHECK(active_time("2026-11-23T00:20:45.000000001Z") == second + 1);
+  CHECK(active_time("2026-11-23T00:20:45.7344790239999Z") == second + 734'479'023);
+  CHECK(active_time("2026-11-23T00:20:45.0" + std::string(200, '9') + "Z") == second + 99'999'999);
+  CHECK(active_time("2026-11-23T01:20:45.5+01:00") == second + 500'000'000);
+  CHECK(active_time("2026-11-22T18:50:45-05:30") == second);
+  CHECK(active_time("2026-11-23T00:20:45+00:00") == second);
+  CHECK(active_time("2024-02-29T23:59:59Z") == nanoseconds(2024, 2, 29, 23, 59, 59, 0));
+  CHECK(active_time("1970-01-01T00:00:00Z") == 0);
+}
+
+TEST_CASE("an active_time that is no time proves nothing") {
+  for (const char* text :
+       {"", "Z", "now", "2026", "2026-11-23", "2026-11-23T00:20:45", "2026-11-23T00:20Z",
+        "2026-11-23T00:20:45z0", "2026-11-23T00:20:45.5", "2026-11-23T00:20:45+1:00",
+        "2026-11-23T00:20:45+0100", "2026-11-23T00:20:45+01:0", "2026-11-23T00:20:45+ab:cd",
+        "2026-11-23T00:20:45-", "20x6-11-23T00:20:45Z", "-026-11-23T00:20:45Z",
+        "2026-11-23T00:20:4aZ", "2026-11-23T00:20:45ZZ", "2026-11-23T00:20:45 Z"}) {
+    INFO(text);
+    CHECK_FALSE(active_time(text).has_value());
+  }
+}
+
+TEST_CASE("an active_time with fields out of range or other separators proves nothing") {
+  for (const char* text : {"2026-13-23T00:20:45Z", "2026-00-23T00:20:45Z", "2026-11-32T00:20:45Z",
+                           "2026-11-00T00:20:45Z", "2026-11-23T24:20:45Z", "2026-11-23T00:60:45Z",
+                           "2026-11-23T00:20:61Z", "2026x11x23x00x20x45Z", "2026-11-23T00:20:45+01x00",
+                           "2026-11-23T00:20:45+99:99", "2026-02-30T00:00:00Z"}) {
+    INFO(text);
+    CHECK_FALSE(active_time(text).has_value());
+  }
+}
+
+TEST_CASE("a year beyond what nanoseconds can hold proves nothing") {
+  // 0001-01-01 is what Go writes for a time that was never set.
+  for (const char* text : {"0001-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
+                           "2262-04-12T00:00:00Z", "1677-09-20T00:00:00Z"}) {
+    INFO(text);
+    CHECK_FALSE(active_time(text).has_value());
+  }
+}
+
+TEST_CASE("only the node that calls itself the leader has a term") {
+  const std::string time = R"("active_time":"2026-11-23T00:20:45Z")";
+  CHECK(read_active_time(json(200, R"({"is_self":true,)" + time + "}")).has_value());
+  CHECK_FALSE(read_active_time(json(200, R"({"is_self":false,)" + time + "}")).has_value());
+  CHECK_FALSE(read_active_time(json(200, R"({"is_self":"true",)" + time + "}")).has_value());
+  CHECK_FALSE(read_active_time(json(200, "{" + time + "}")).has_value());
+  CHECK_FALSE(read_active_time(json(200, R"({"is_self":true})")).has_value());
+  CHECK_FALSE(read_active_time(json(200, R"({"is_self":true,"active_time":17})")).has_value());
+  CHECK_FALSE(read_active_time(json(503, R"({"is_self":true,)" + time + "}")).has_value());
+  CHECK_FALSE(read_active_time(json(200, "")).has_value());
+  CHECK_FALSE(read_active_time(json(200, "[]")).has_value());
+  CHECK_FALSE(read_active_time(leader_other()).has_value());
+  Answer cut = leader_self("2026-11-23T00:20:45Z");
+  cut.failure = Error{ErrorCode::kTruncated, ""};
+  CHECK_FALSE(read_active_time(cut).has_value());
+}
+
+TEST_CASE("a leader that cannot be read leaves the claim unproven") {
+  for (const Answer& leader : {failed(ErrorCode::kTimeout), json(503, kVaultSealed),
+                               leader_other(), leader_self("garbage")}) {
+    const Outcome outcome =
+        judge_poll({health_active(), exposition(small_body("1")), leader}, options());
+    CHECK(outcome.reason == ErrorCode::kOk);
+    CHECK(outcome.claims_active);
+    CHECK_FALSE(outcome.active_time.has_value());
+  }
+}
+
+// --- Whatever comes back
+
+TEST_CASE("no answer of sys/health or sys/leader crashes the reader") {
+  std::mt19937 random(20'261'123);  // NOLINT: the same each time
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  const std::vector<std::string> seeds = {health_active().body, health_standby().body,
+                                          health_sealed().body,
+                                          leader_self("2026-11-23T00:20:45.734479023Z").body};
+  const std::vector<std::string> pieces = {
+      "null", "true", "false", "{", "}", "[", "]", "\"", "\\u0000", "\\ud800", "1e999", "-1",
+      "18446744073709551615", "99999999999999999999999", ":", ",", "\xff", std::string(1, '\0'),
+      "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "T", "+99:99"};
+  std::size_t read = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string body = seeds[below(seeds.size())];
+    for (std::size_t changes = 1 + below(4); changes > 0; --changes) {
+      const std::size_t at = below(body.size() + 1);
+      switch (below(4)) {
+        case 0:
+          body.insert(at, pieces[below(pieces.size())]);
+          break;
+        case 1:
+          body.erase(at, below(20));
+          break;
+        case 2:
+          if (at < body.size()) body[at] = static_cast<char>(random());
+          break;
+        default:
+          body.resize(at);
+          break;
+      }
+    }
+    const Answer made = json(200, body);
+    const auto health = read_health(made);
+    if (health.ok()) ++read;
+    if (!health.ok()) CHECK(health.error().code == ErrorCode::kProtocol);
+    (void)read_active_time(made);
+  }
+  CHECK(read > 100);  // The mutations are not all hopeless.
+  CHECK_FALSE(read_health(json(200, std::string(60'000, '['))).ok());
+  std::string deep;
+  for (int i = 0; i < 10'000; ++i) deep += R"({"a":)";
+  CHECK_FALSE(read_health(json(200, deep)).ok());
+}
+
+TEST_CASE("random metrics bodies never crash the judge and never pass half") {
+  std::mt19937 random(7);  // NOLINT: the same each time
+  for (int round = 0; round < 2'000; ++round) {
+    std::string body(kRealisticBody);
+    for (std::size_t changes = 1 + random() % 5; changes > 0; --changes) {
+      body[random() % body.size()] = static_cast<char>(random());
+    }
+    const Outcome outcome = judge_poll({health_active(), exposition(body), std::nullopt}, options());
+    CHECK(((outcome.part != nullptr) == (outcome.reason == ErrorCode::kOk)));
+  }
+}
+
+}  // namespace bao_exporter

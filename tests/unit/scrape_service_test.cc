@@ -1,0 +1,353 @@
+#include "bao_exporter/scrape_service.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "catch.h"
+#include "support/samples.h"
+
+namespace bao_exporter {
+
+namespace {
+
+using test::Samples;
+
+const std::string kToken = "abcdefghijklmnopqrstuvwxyz";
+const std::string kBody = "# TYPE vault_core_active gauge\nvault_core_active{cluster=\"prod\"} 1\n";
+const std::string kOverdue = "# TYPE bao_node_up gauge\nbao_node_up{cluster=\"prod\"} 0\n";
+
+// The text of one gzip member that ends where `bytes` ends; nullopt: it is not that.
+std::optional<std::string> gunzip(const std::string& bytes) {
+  z_stream stream{};
+  if (::inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) return std::nullopt;
+  std::string input = bytes;
+  stream.next_in = reinterpret_cast<Bytef*>(input.data());  // NOLINT: zlib's type
+  stream.avail_in = static_cast<uInt>(input.size());
+  std::string out;
+  std::array<char, 4096> buffer{};
+  int result = Z_OK;
+  while (result == Z_OK) {
+    stream.next_out = reinterpret_cast<Bytef*>(buffer.data());  // NOLINT: zlib's type
+    stream.avail_out = static_cast<uInt>(buffer.size());
+    result = ::inflate(&stream, Z_NO_FLUSH);
+    out.append(buffer.data(), buffer.size() - stream.avail_out);
+  }
+  const bool whole = result == Z_STREAM_END && stream.avail_in == 0;  // checksum and size were right
+  ::inflateEnd(&stream);
+  if (!whole) return std::nullopt;
+  return out;
+}
+
+class Service {
+ public:
+  Service() {
+    auto tokens = std::make_shared<ScrapeTokens>();
+    BAO_CHECK(!tokens->add("prometheus:" + kToken + "\nsecond:" + kToken + "2\n", "file"));
+    token_slot_.set(std::move(tokens));
+    service_.on_gzip_asked([this] { ++gzip_asked; });
+  }
+
+  void publish(const std::string& body, TimePoint valid_until, std::uint64_t generation = 1) {
+    auto text = std::make_shared<const std::string>(body);
+    Rope rope;
+    rope.append(*text);
+    rope.own(text);
+    snapshots_.set(std::make_shared<const Snapshot>(std::move(rope), kOverdue, valid_until,
+                                                    generation));
+  }
+  void publish(const std::string& body) { publish(body, now + std::chrono::hours(1)); }
+
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  Reply ask_raw(std::string_view method, std::string_view path, const Headers& headers) {
+    HttpRequest request;
+    request.method = method;
+    request.path = path;
+    for (const auto& [name, value] : headers) request.headers.emplace_back(name, value);
+    return service_.answer(request, now);
+  }
+  Reply ask(std::string_view method = "GET", std::string_view path = "/metrics",
+            Headers more = {}, const std::string& token = kToken) {
+    more.emplace_back("Authorization", "Bearer " + token);
+    return ask_raw(method, path, more);
+  }
+
+  ScrapeService& service() { return service_; }
+
+  TimePoint now = Clock::now();
+  int gzip_asked = 0;
+
+ private:
+  Slot<Snapshot> snapshots_;
+  Slot<ScrapeTokens> token_slot_;
+  ScrapeService service_{snapshots_, token_slot_};
+};
+
+std::string header(const Reply& reply, std::string_view name) {
+  std::string found = "(none)";
+  for (const auto& [key, value] : reply.headers) {
+    if (key == name) found = found == "(none)" ? std::string(value) : "(twice)";
+  }
+  return found;
+}
+
+// Everything that a client can see of a reply.
+std::string bytes_of(const Reply& reply) {
+  std::string out = std::to_string(reply.status) + (reply.close ? " close" : " stay");
+  for (const auto& [name, value] : reply.headers) {
+    out += "\n" + std::string(name) + ": " + std::string(value);
+  }
+  out += "\nlength " + std::to_string(reply.body.bytes());
+  return out + "\n\n" + (reply.send_body ? reply.body.to_string() : "");
+}
+
+}  // namespace
+
+TEST_CASE("before the first snapshot the answer is 503, with the reason") {
+  Service service;
+  const Reply reply = service.ask();
+  CHECK(reply.status == 503);
+  CHECK(reply.body.to_string().find("not_polled: starting") == 0);
+  CHECK(header(reply, "Content-Type") == "text/plain; charset=utf-8");
+  CHECK(header(reply, "Content-Encoding") == "(none)");
+  CHECK_FALSE(reply.close);
+  const Reply gzip = service.ask("GET", "/metrics", {{"Accept-Encoding", "gzip"}});
+  CHECK(gzip.status == 503);
+  CHECK(header(gzip, "Content-Encoding") == "(none)");
+}
+
+TEST_CASE("a scrape gets the snapshot and then our own families") {
+  Service service;
+  service.publish(kBody);
+  const Reply reply = service.ask();
+  CHECK(reply.status == 200);
+  CHECK(header(reply, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
+  CHECK(header(reply, "Cache-Control") == "no-store");
+  CHECK(header(reply, "X-Content-Type-Options") == "nosniff");
+  CHECK(header(reply, "Vary") == "Accept-Encoding");
+  CHECK(header(reply, "Content-Encoding") == "(none)");
+  CHECK_FALSE(reply.close);
+  CHECK(reply.send_body);
+  const Samples samples(reply.body.to_string());
+  REQUIRE(samples.problem() == "");
+  CHECK(samples.text().find(kBody) == 0);
+  CHECK(samples.value("vault_core_active", {{"cluster", "prod"}}) == "1");
+  CHECK(samples.value("bao_exporter_build_info") == "1");
+  CHECK(samples.label("bao_exporter_build_info", "version") != "");
+  CHECK(samples.label("bao_exporter_build_info", "revision") != "");
+  CHECK(reply.body.bytes() == samples.text().size());
+  CHECK(service.gzip_asked == 0);
+}
+
+TEST_CASE("gzip is one member with the same text as the plain answer") {
+  Service service;
+  std::string large;
+  for (int i = 0; i < 20'000; ++i) {
+    large += "vault_x{i=\"" + std::to_string(i) + "\"} " + std::to_string(i * 7) + "\n";
+  }
+  for (const std::string& body : {kBody, large}) {
+    service.publish(body);
+    // Two times: the compressed part is made once and served again.
+    for (int twice = 0; twice < 2; ++twice) {
+      const Reply packed = service.ask("GET", "/metrics", {{"Accept-Encoding", "gzip, br"}});
+      CHECK(packed.status == 200);
+      CHECK(header(packed, "Content-Encoding") == "gzip");
+      CHECK(header(packed, "Vary") == "Accept-Encoding");
+      const auto text = gunzip(packed.body.to_string());
+      REQUIRE(text.has_value());
+      CHECK(text->substr(0, body.size()) == body);
+      const Samples samples(*text);
+      CHECK(samples.problem() == "");
+      CHECK(samples.value("bao_exporter_build_info") == "1");
+      // The plain answer that follows differs in our counters only, which are the last digits.
+      const std::string plain = service.ask().body.to_string();
+      CHECK(plain.size() >= text->size());
+      CHECK(plain.substr(0, body.size()) == text->substr(0, body.size()));
+    }
+  }
+  CHECK(service.gzip_asked == 4);
+}
+
+TEST_CASE("the answer without our own families is the same bytes, plain and packed") {
+  Service service;
+  service.publish(kBody);
+  // Wrong tokens in between change our own families only.
+  const auto packed =
+      gunzip(service.ask("GET", "/metrics", {{"Accept-Encoding", "gzip"}}).body.to_string());
+  REQUIRE(packed.has_value());
+  Service fresh;
+  fresh.publish(kBody);
+  CHECK(fresh.ask().body.to_string() == *packed);
+}
+
+TEST_CASE("an overdue snapshot serves no upstream sample, plain or packed") {
+  Service service;
+  service.publish(kBody, service.now - Milliseconds(1));
+  const Reply plain = service.ask();
+  CHECK(plain.status == 200);
+  const Samples samples(plain.body.to_string());
+  REQUIRE(samples.problem() == "");
+  CHECK(samples.values("vault_core_active").empty());
+  CHECK(samples.value("bao_node_up") == "0");
+  CHECK(samples.value("bao_exporter_build_info") == "1");
+  const Reply packed = service.ask("GET", "/metrics", {{"Accept-Encoding", "gzip"}});
+  const auto text = gunzip(packed.body.to_string());
+  REQUIRE(text.has_value());
+  CHECK(text->find("vault_core_active") == std::string::npos);
+  CHECK(text->find(kOverdue) == 0);
+}
+
+TEST_CASE("a snapshot is overdue after valid_until, not at it") {
+  Service service;
+  service.publish(kBody, service.now);
+  CHECK(service.ask().body.to_string().find("vault_core_active") != std::string::npos);
+  service.now += std::chrono::nanoseconds(1);
+  CHECK(service.ask().body.to_string().find("vault_core_active") == std::string::npos);
+  service.publish(kBody);
+  CHECK(service.ask().body.to_string().find("vault_core_active") != std::string::npos);
+}
+
+TEST_CASE("HEAD is answered as GET, without the body") {
+  Service service;
+  service.publish(kBody);
+  const Reply head = service.ask("HEAD");
+  CHECK(head.status == 200);
+  CHECK_FALSE(head.send_body);
+  CHECK(head.body.bytes() > kBody.size());
+  CHECK(header(head, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
+  const Reply missing = service.ask("HEAD", "/nothing");
+  CHECK(missing.status == 404);
+  CHECK_FALSE(missing.send_body);
+}
+
+TEST_CASE("HEAD never gets a body, also when it is refused") {
+  Service service;
+  service.publish(kBody);
+  const Reply reply = service.ask("HEAD", "/metrics", {{"Content-Length", "5"}});
+  CHECK(reply.status == 400);
+  CHECK_FALSE(reply.send_body);
+}
+
+TEST_CASE("every 401 is the same, whatever the cause, the path, the method and the body") {
+  Service service;
+  std::optional<std::string> first;
+  const std::vector<Service::Headers> causes = {
+      {},
+      {{"Authorization", "Bearer wrong-token-wrong-token"}},
+      {{"Authorization", "Basic x"}},
+      {{"Authorization", ""}},
+      {{"Authorization", "Bearer " + kToken}, {"Authorization", "Bearer " + kToken}}};
+  for (const bool published : {false, true}) {
+    if (published) service.publish(kBody);
+    for (const auto& cause : causes) {
+      for (const char* method : {"GET", "HEAD", "POST", "BREW"}) {
+        for (const char* path : {"/metrics", "/", "/nothing"}) {
+          for (const Service::Headers& more :
+               std::vector<Service::Headers>{{},
+                                             {{"Content-Length", "5"}},
+                                             {{"Connection", "keep-alive"}},
+                                             {{"Accept-Encoding", "gzip"}}}) {
+            Service::Headers headers = cause;
+            headers.insert(headers.end(), more.begin(), more.end());
+            const std::string seen = bytes_of(service.ask_raw(method, path, headers));
+            if (!first) first = seen;
+            CHECK(seen == *first);
+          }
+        }
+      }
+    }
+  }
+  CHECK(first->find("401 close") == 0);
+  CHECK(first->find("WWW-Authenticate: Bearer") != std::string::npos);
+  CHECK(first->find("length 0") != std::string::npos);
+}
+
+TEST_CASE("refusals of who has a token say what is wrong") {
+  Service service;
+  service.publish(kBody);
+  const Reply missing = service.ask("GET", "/nothing");
+  CHECK(missing.status == 404);
+  CHECK(missing.body.to_string().find("/metrics") != std::string::npos);
+  CHECK_FALSE(missing.close);
+  const Reply method = service.ask("POST", "/metrics");
+  CHECK(method.status == 405);
+  CHECK(header(method, "Allow") == "GET, HEAD");
+  const Reply body = service.ask("GET", "/metrics", {{"Content-Length", "5"}});
+  CHECK(body.status == 400);
+  CHECK(body.close);
+  for (const Reply* reply : {&missing, &method, &body}) {
+    CHECK(header(*reply, "Cache-Control") == "no-store");
+    CHECK(header(*reply, "Content-Type") == "text/plain; charset=utf-8");
+    CHECK(reply->body.to_string().back() == '\n');
+  }
+}
+
+TEST_CASE("scrapes are counted by route, answer and token; refusals by cause") {
+  Service service;
+  (void)service.ask();  // 503
+  service.publish(kBody);
+  for (int i = 0; i < 3; ++i) (void)service.ask();
+  (void)service.ask("GET", "/metrics", {}, kToken + "2");
+  (void)service.ask("GET", "/nothing");
+  (void)service.ask("GET", "/other/nothing");
+  (void)service.ask("POST");
+  (void)service.ask("GET", "/metrics", {{"Content-Length", "5"}});
+  (void)service.ask("GET", "/metrics", {}, "wrong-token-wrong-token");
+  (void)service.ask("GET", "/metrics", {}, "wrong-token-wrong-token");
+  (void)service.ask("GET", "/metrics", {{"Authorization", "Basic x"}});  // and the token
+  (void)service.ask("GET", "/metrics", {}, "");
+  (void)service.ask_raw("GET", "/metrics", {});
+  const Samples samples(service.ask().body.to_string());
+  REQUIRE(samples.problem() == "");
+  const auto scrapes = [&](std::string_view path, std::string_view code, std::string_view token) {
+    return samples.value("bao_exporter_scrapes_total",
+                         {{"path", path}, {"code", code}, {"token", token}});
+  };
+  CHECK(scrapes("/metrics", "503", "prometheus") == "1");
+  CHECK(scrapes("/metrics", "200", "prometheus") == "3");
+  CHECK(scrapes("/metrics", "200", "second") == "1");
+  CHECK(scrapes("other", "404", "prometheus") == "2");
+  CHECK(scrapes("/metrics", "405", "prometheus") == "1");
+  CHECK(samples.value("bao_exporter_scrapes_total", {{"code", "400"}}) == "1");
+  const auto failures = [&](std::string_view cause) {
+    return samples.value("bao_exporter_auth_failures_total", {{"cause", cause}});
+  };
+  CHECK(failures("wrong") == "2");
+  CHECK(failures("multiple") == "1");
+  CHECK(failures("malformed") == "1");
+  CHECK(failures("missing") == "1");
+  // The path and the token of a client never become labels.
+  CHECK(samples.text().find("nothing") == std::string::npos);
+  CHECK(samples.text().find(kToken) == std::string::npos);
+}
+
+TEST_CASE("many workers may ask at once while snapshots change") {
+  Service service;
+  service.publish(kBody);
+  {
+    std::vector<std::jthread> workers;
+    for (int worker = 0; worker < 4; ++worker) {
+      workers.emplace_back([&service, worker] {
+        const std::string scheme = "Bearer " + kToken;
+        for (int i = 0; i < 200; ++i) {
+          HttpRequest request{"GET", "/metrics", {{"Authorization", scheme}}};
+          if ((i + worker) % 2 == 0) request.headers.emplace_back("Accept", "*/*");
+          const Reply reply = service.service().answer(request, Clock::now());
+          BAO_CHECK(reply.status == 200 && reply.body.bytes() > kBody.size());
+        }
+      });
+    }
+    for (std::uint64_t i = 2; i < 100; ++i) {
+      service.publish(kBody, Clock::now() + std::chrono::hours(1), i);
+    }
+  }
+  const Samples samples(service.ask().body.to_string());
+  CHECK(samples.value("bao_exporter_scrapes_total", {{"code", "200"}}) == "800");
+}
+
+}  // namespace bao_exporter

@@ -132,7 +132,7 @@ class PartRenderer {
   }
 
   void add_family(const Exposition& exposition, const Family& family) {
-    if (has_prefix_of(plan_.reserved_family_prefixes, family.name)) {
+    if (is_reserved(family)) {
       return drop(DropCause::kReservedName, family.sample_count);
     }
     if (plan_.leader_only && plan_.leader_only(family)) {
@@ -156,6 +156,15 @@ class PartRenderer {
     extents_.emplace_back(from, part_->rendered_.size() - from);
     part_->families_.push_back(
         {family.name, family.help, {}, family.type, family.has_help, rendered});
+  }
+
+  // The samples of summary `x` are called x_sum and x_count.
+  [[nodiscard]] bool is_reserved(const Family& family) const {
+    const bool suffixed =
+        family.type == MetricType::kSummary || family.type == MetricType::kHistogram;
+    const auto& prefixes = plan_.reserved_family_prefixes;
+    return has_prefix_of(prefixes, family.name) ||
+           (suffixed && has_prefix_of(prefixes, std::string(family.name) + "_"));
   }
 
   // Empty: all of them. Only families in which two samples can have become equal are looked at.

@@ -20,6 +20,7 @@ struct Arguments {
   std::string log_level;
   bool check = false;
   bool nodes = false;
+  std::string reference;  // keys or reasons; empty: not asked
 };
 
 ConfigEnvironment environment() {
@@ -46,6 +47,9 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
       ->callback([&] { arguments.check = true; });
   app.add_subcommand("nodes", "Print a line for each node, as the running exporter tells it.")
       ->callback([&] { arguments.nodes = true; });
+  app.add_subcommand("reference", "Print the keys or the reasons that this binary knows.")
+      ->add_option("what", arguments.reference, "keys or reasons")
+      ->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -85,6 +89,7 @@ int run(int argc, char** argv) {
   ::unsetenv("SSLKEYLOGFILE");  // libcurl would write the keys of our TLS sessions there
   Arguments arguments;
   if (const auto code = parse_arguments(argc, argv, arguments)) return *code;
+  if (!arguments.reference.empty()) return cli::reference(arguments.reference);
   const ConfigEnvironment from_outside = environment();
   const ConfigLoader loader = [arguments, from_outside] {
     ConfigOutcome outcome = load_config(arguments.config_file, from_outside);

@@ -141,12 +141,12 @@ Admission admit(const HttpRequest& request, const ScrapeTokens& tokens) {
   Admission admission;
   admission.auth_failure = authenticate(request, tokens, admission.token_name);
   if (admission.auth_failure != AuthFailure::kNone) return admission;
+  admission.head = request.method == "HEAD";
   if (has_body(request)) {
     admission.status = 400;
     return admission;
   }
   admission.close = asks_to_close(request);
-  admission.head = request.method == "HEAD";
   admission.route = route_of(request.path);
   if (admission.route == Route::kNone) {
     admission.status = 404;

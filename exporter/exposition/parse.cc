@@ -273,7 +273,6 @@ class Parser {
                   "more series in one family than limits.series_per_family_max");
     }
     const auto index = static_cast<std::uint32_t>(out_.samples.size());
-    if (family.sample_count == 0) family.sample_begin = index;
     ++family.sample_count;
     out_.samples.push_back(sample);
     if (!series_.insert(index)) {

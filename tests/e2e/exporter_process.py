@@ -24,7 +24,7 @@ import time
 import zlib
 from pathlib import Path
 
-from cluster import LOOPBACK, Cluster
+from cluster import LOOPBACK, Cluster, die_with_parent
 from exposition import Exposition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +191,7 @@ class Exporter:
                 stderr=log,
                 env=self._environment,
                 cwd=self.folder,
+                preexec_fn=die_with_parent(),  # also when the test is killed
             )
         try:
             self.port = wait_until("the line 'listening' in the log", self._port_in_log, START_TIMEOUT_S)
@@ -246,7 +247,9 @@ class Exporter:
 
     # --- asking ---
 
-    def get(self, path: str = "/metrics", *, method: str = "GET", token: str | None = SCRAPE_TOKEN, **headers) -> Answer:
+    def get(
+        self, path: str = "/metrics", *, method: str = "GET", token: str | None = SCRAPE_TOKEN, **headers: str
+    ) -> Answer:
         """One request on a connection of its own. `accept_encoding="gzip"` is a header."""
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"

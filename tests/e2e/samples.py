@@ -14,8 +14,8 @@ RESERVED = {*IDENTITY, "pod", "kubernetes_namespace", "node", "node_role", "job"
 OURS = ("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_", "certctl_state_")
 PREFIX = "(?:vault|openbao)_"
 LEADER_ONLY = re.compile(
-    PREFIX + r"(?:autopilot_.*|raft_peers|raft_leader_.*|raft_replication_.*|raft_commitNumLogs|raft_storage_follower_.*"
-    r"|expire_num_.*|expire_leases_by_expiration|token_count.*|secret_kv_count|core_mount_table_.*)"
+    PREFIX + r"(?:autopilot_.*|raft_peers|raft_leader_.*|raft_replication_.*|raft_commitNumLogs"
+    r"|raft_storage_follower_.*|expire_num_.*|expire_leases_by_expiration|token_count.*|secret_kv_count|core_mount_table_.*)"
 )
 LEADER_ONLY_GAUGE = re.compile(PREFIX + r"identity_.*_count")
 

@@ -57,24 +57,22 @@ def exporter(own, leader_gauges, tmp_path_factory):
         yield running
 
 
-def wait_table(exporter: Exporter, timeout: float, **cells: tuple[str, str]) -> None:
-    """`openbao_0=("active", "ok")`: role and last reason in `bao-exporter nodes`."""
+def wait_table(exporter: Exporter, timeout: float, wanted: dict[str, tuple[str, str]]) -> None:
+    """`{"openbao-0": ("active", "ok")}`: role and last reason in `bao-exporter nodes`."""
 
     def probe() -> bool:
         table = exporter.table()
         seen = {name: (row["ROLE"], row["LAST REASON"]) for name, row in table.items()}
-        wanted = {name.replace("_", "-"): cell for name, cell in cells.items()}
         assert {name: seen[name] for name in wanted} == wanted, seen
         return True
 
-    wait_until(f"the table to say {cells}", probe, timeout)
+    wait_until(f"the table to say {wanted}", probe, timeout)
 
 
 def wait_well(exporter: Exporter, own: Cluster, active: int | None = None) -> int:
     """All nodes up, and who is active as the nodes say themselves."""
     active = own.wait_active() if active is None else active
-    roles = {node: ("active" if i == active else "standby", "ok") for i, node in enumerate(NODES)}
-    wait_table(exporter, 25, **{node.replace("-", "_"): cell for node, cell in roles.items()})
+    wait_table(exporter, 25, {node: ("active" if i == active else "standby", "ok") for i, node in enumerate(NODES)})
     return active
 
 
@@ -202,11 +200,7 @@ def test_kill_of_the_active_node(own, exporter):
         watch.wait_more(5)
         own.kill(old)
         new = own.wait_active(other_than=old)
-        wait_table(
-            exporter,
-            TWO_POLLS_S,
-            **{NODES[new].replace("-", "_"): ("active", "ok"), NODES[old].replace("-", "_"): ("unreachable", "connect")},
-        )
+        wait_table(exporter, TWO_POLLS_S, {NODES[new]: ("active", "ok"), NODES[old]: ("unreachable", "connect")})
         end_of_table = len(watch.scrapes)
         watch.wait_more(30)
         dead = watch.scrapes[end_of_table + 2 : end_of_table + 30]
@@ -263,7 +257,7 @@ def test_a_sealed_standby(own, exporter):
     with Watch(exporter) as watch:
         watch.wait_more(5)
         own.seal(sealed)
-        wait_table(exporter, TWO_POLLS_S, **{NODES[sealed].replace("-", "_"): ("sealed", "sealed")})
+        wait_table(exporter, TWO_POLLS_S, {NODES[sealed]: ("sealed", "sealed")})
         row = exporter.table()[NODES[sealed]]
         assert (row["SEALED"], row["SAMPLES"]) == ("yes", "0")
         ours = exporter.scrape()
@@ -298,10 +292,7 @@ def check_freeze(own: Cluster, exporter: Exporter) -> None:
             wait_table(
                 exporter,
                 TWO_POLLS_S + TIMEOUT_S,  # polls of a frozen node last as long as they may
-                **{
-                    NODES[new].replace("-", "_"): ("active", "ok"),
-                    NODES[old].replace("-", "_"): ("unreachable", "timeout"),
-                },
+                {NODES[new]: ("active", "ok"), NODES[old]: ("unreachable", "timeout")},
             )
         finally:
             own.thaw(old)

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from cluster import LOOPBACK
+from cluster import LOOPBACK, die_with_parent
 from exporter_process import ROOT, SCRAPE_TOKEN, Exporter, openbao, wait_until, write_private
 
 BIN = Path(os.environ.get("BAO_EXPORTER_PROMETHEUS_DIR") or ROOT / "build/deps/prometheus/usr/bin")
@@ -87,7 +87,9 @@ class Prometheus:
         command = [BIN / "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
         command += [f"--web.listen-address={self.address}", "--log.level=debug"]
         with open(self.log_file, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, preexec_fn=die_with_parent()
+            )
 
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
@@ -188,7 +190,7 @@ def test_prometheus_has_nothing_to_complain_of(prometheus):
 
 
 def test_every_sample_of_a_scrape_became_a_series_of_its_own(prometheus):
-    # Two samples of one scrape in one series: this Prometheus says nothing, and keeps one.
+    # Of two samples for one series in one scrape this Prometheus keeps one, and says nothing.
     own = 'count({job="bao-exporter", __name__!~"up|scrape_.*"})'
     prometheus.wait(f'{own} - scalar(scrape_samples_scraped{{job="bao-exporter"}})', "0")
     prometheus.wait(f"{own} > bool 1000", "1")

@@ -36,7 +36,7 @@ def test_every_sample_belongs_to_a_node_or_is_ours(cluster, poll):
     ours = sum(
         len(family.samples)
         for family in poll.ours.families.values()
-        if family.name.startswith(("bao_node_", "bao_cluster_", "bao_exporter_"))
+        if family.name.startswith(("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_"))
     )
     assert of_nodes + ours == len(poll.ours.samples())
     # And to the right node: raft's own name of each, which the fixture made equal to ours.

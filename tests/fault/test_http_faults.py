@@ -10,7 +10,9 @@ NO_POLICY = b'{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}'
 
 @pytest.fixture(scope="module")
 def rig(make_rig):
-    return make_rig()
+    rig = make_rig()
+    rig.wait_all_up()
+    return rig
 
 
 def errors(text):

@@ -12,7 +12,9 @@ NEW = "2026-11-23T00:20:45.734479024Z"  # a nanosecond later
 
 @pytest.fixture(scope="module")
 def rig(make_rig):
-    return make_rig()
+    rig = make_rig()
+    rig.wait_all_up()
+    return rig
 
 
 @pytest.fixture(autouse=True)

@@ -207,7 +207,8 @@ TEST_CASE("two nodes behind one server_name are not mixed, one after the other o
 }
 
 TEST_CASE("a body of exactly the limit is taken, one byte more is too large") {
-  const Listening listening([](const HttpRequest&) { return reply_with(std::string(10'000, 'x')); });
+  const Listening listening(
+      [](const HttpRequest&) { return reply_with(std::string(10'000, 'x')); });
   REQUIRE(listening.listener != nullptr);
   Request request = request_to(listening);
   request.body_bytes_max = 10'000;
@@ -222,7 +223,8 @@ TEST_CASE("a body of exactly the limit is taken, one byte more is too large") {
 }
 
 TEST_CASE("a body that is sent in chunks is counted too, and its end is needed") {
-  const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const std::string head =
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
   const RawServer whole(head + "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
   const Answer answer = ask(request_to(whole.port()));
   CHECK(reason_of(answer) == "ok");
@@ -275,8 +277,9 @@ TEST_CASE("proxies of the environment are not used") {
 }
 
 TEST_CASE("status, type and encoding are told as they came") {
-  const RawServer server("HTTP/1.1 403 Forbidden\r\nCONTENT-TYPE:  application/json \r\n"
-                         "content-encoding: gzip\r\nContent-Length: 2\r\n\r\n{}");
+  const RawServer server(
+      "HTTP/1.1 403 Forbidden\r\nCONTENT-TYPE:  application/json \r\n"
+      "content-encoding: gzip\r\nContent-Length: 2\r\n\r\n{}");
   const Answer answer = ask(request_to(server.port()));
   CHECK(reason_of(answer) == "ok");
   CHECK(answer.status == 403);
@@ -353,8 +356,8 @@ TEST_CASE("a cancelled request never calls back, and its channel can be used aga
   transport->start(std::move(request), [&](const Answer&) { called = true; });
   transport->run_once(Clock::now() + Milliseconds(20));
   transport->cancel(0);
-  transport->cancel(0);   // nothing there
-  transport->cancel(77);  // never was
+  transport->cancel(0);                                      // nothing there
+  transport->cancel(77);                                     // never was
   const TimePoint later = Clock::now() + Milliseconds(200);  // past its deadline
   while (Clock::now() < later) transport->run_once(later);
   CHECK_FALSE(called);

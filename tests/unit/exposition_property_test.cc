@@ -453,6 +453,8 @@ TEST_CASE("every short value is read, or refused, as the reference parser does")
   const Tally names =
       check_all("a ", {"N", "a", "n", "I", "inf", "INITY", "inity", "+", "-"}, 4, "\n");
   CHECK(names.accepted > 10);
+  const Tally close = check_all("a", symbols("1.+- {}"), 4, "\n");
+  CHECK(close.accepted > 10);
 }
 
 TEST_CASE("every short HELP and TYPE is read, or refused, as the reference parser does") {

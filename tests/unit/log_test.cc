@@ -88,10 +88,9 @@ TEST_CASE("an event is rendered as logfmt, quoted where it has to be") {
 }
 
 TEST_CASE("an event is rendered as JSON that a JSON reader takes") {
-  const json event = as_json(json_text("say \"hi\"", {{"node", "prod/a"},
-                                                      {"path", R"(C:\dir)"},
-                                                      {"words", "1\n2\t3\r4"},
-                                                      {"nothing", ""}}));
+  const json event = as_json(json_text(
+      "say \"hi\"",
+      {{"node", "prod/a"}, {"path", R"(C:\dir)"}, {"words", "1\n2\t3\r4"}, {"nothing", ""}}));
   REQUIRE(event.is_object());
   CHECK(event["level"] == "info");
   CHECK(event["msg"] == "say \"hi\"");
@@ -149,7 +148,10 @@ TEST_CASE("bytes that are not UTF-8 do not make the JSON unreadable") {
 
 TEST_CASE("control characters above 127 (C1, as bytes or as UTF-8) do not reach a terminal") {
   // U+009B is "ESC [" in one character.
-  for (const std::string& words : {std::string("\xc2\x9b" "31mred"), std::string("\x9b" "31mred")}) {
+  for (const std::string& words : {std::string("\xc2\x9b"
+                                               "31mred"),
+                                   std::string("\x9b"
+                                               "31mred")}) {
     for (const LogFormat format : {LogFormat::kLogfmt, LogFormat::kJson}) {
       const std::string line = log::render(format, "info", "x", {{"f", words}});
       CHECK(line.find('\x9b') == std::string::npos);

@@ -95,7 +95,8 @@ std::vector<MetricsRow> metrics_rows() {
       {"308", redirect(308), kRedirect},
       {"a rate limit quota", json(429, R"({"errors":["request path: quota exceeded"]})"),
        kRateLimited},
-      {"no leader", json(500, R"({"errors":["local node not active but active cluster node not found"]})"),
+      {"no leader",
+       json(500, R"({"errors":["local node not active but active cluster node not found"]})"),
        kNoLeader},
       {"500", json(500, R"({"errors":["internal error"]})"), kServerError},
       {"a proxy's 502", answer(502, "text/html", "<h1>Bad Gateway</h1>"), kServerError},
@@ -167,9 +168,9 @@ TEST_CASE("every answer of sys/metrics has its reason, whatever health said") {
       CHECK((outcome.part != nullptr) == (outcome.reason == ErrorCode::kOk));
       CHECK(outcome.detail.empty() == (outcome.reason == ErrorCode::kOk));
 
-      const bool said_by_body = outcome.part != nullptr && all_lines(*outcome.part).find(
-                                                               "vault_core_active") !=
-                                                               std::string::npos;
+      const bool said_by_body =
+          outcome.part != nullptr &&
+          all_lines(*outcome.part).find("vault_core_active") != std::string::npos;
       Role role = Role::kUnknown;
       RoleSource source = RoleSource::kNone;
       if (health.role) {
@@ -225,8 +226,8 @@ TEST_CASE("role, source and reason of each state of a node are those of the stat
        "uninitialized", "health", "ok"},
       {"metrics_only, active", std::nullopt, exposition(small_body("1")), "active", "core_active",
        "ok"},
-      {"metrics_only, standby", std::nullopt, exposition(small_body("0")), "standby",
-       "core_active", "ok"},
+      {"metrics_only, standby", std::nullopt, exposition(small_body("0")), "standby", "core_active",
+       "ok"},
       {"metrics_only, freshly started and sealed", std::nullopt, exposition(small_body("")),
        "unknown", "none", "ok"},
       {"metrics_only, refused", std::nullopt, failed(ErrorCode::kConnect), "unreachable", "none",
@@ -247,8 +248,8 @@ TEST_CASE("role, source and reason of each state of a node are those of the stat
        "standby", "health", "connect"},
       {"health not readable, metrics failed", plain(200, "hello"), failed(ErrorCode::kReset),
        "unknown", "none", "reset"},
-      {"health not readable, core_active decides", plain(200, "hello"),
-       exposition(small_body("0")), "standby", "core_active", "ok"},
+      {"health not readable, core_active decides", plain(200, "hello"), exposition(small_body("0")),
+       "standby", "core_active", "ok"},
   };
   for (const Row& row : rows) {
     INFO(row.name);
@@ -283,15 +284,13 @@ TEST_CASE("limits of the body have reasons of their own") {
         ErrorCode::kLimitSamples);
   CHECK(reason_with([](ParseLimits& l) { l.line_bytes_max = 5; }, "abcdef 1\n") ==
         ErrorCode::kLimitLine);
-  CHECK(reason_with([](ParseLimits& l) { l.labels_per_sample_max = 1; }, "a{b=\"1\",c=\"2\"} 1\n") ==
-        ErrorCode::kLimitLabels);
+  CHECK(reason_with([](ParseLimits& l) { l.labels_per_sample_max = 1; },
+                    "a{b=\"1\",c=\"2\"} 1\n") == ErrorCode::kLimitLabels);
 }
 
 TEST_CASE("a disagreement of health and body is asked about once, before anybody is accused") {
-  for (const auto& [health, core_active] :
-       std::vector<std::pair<Answer, std::string>>{{health_standby(), "1"},
-                                                   {health_sealed(), "1"},
-                                                   {health_active(), "0"}}) {
+  for (const auto& [health, core_active] : std::vector<std::pair<Answer, std::string>>{
+           {health_standby(), "1"}, {health_sealed(), "1"}, {health_active(), "0"}}) {
     const Outcome outcome =
         judge_poll({health, exposition(small_body(core_active)), std::nullopt}, options(false));
     CHECK(outcome.ask_again);
@@ -333,9 +332,9 @@ TEST_CASE("a second look that agrees leaves nothing of the first") {
 }
 
 TEST_CASE("an active node whose metrics failed still claims to be active, with its term") {
-  const Outcome outcome = judge_poll({health_active(), failed(ErrorCode::kTimeout),
-                                      leader_self("2026-11-23T00:20:45.734479023Z")},
-                                     options());
+  const Outcome outcome = judge_poll(
+      {health_active(), failed(ErrorCode::kTimeout), leader_self("2026-11-23T00:20:45.734479023Z")},
+      options());
   CHECK(outcome.claims_active);
   CHECK(outcome.active_time.has_value());
   CHECK(outcome.part == nullptr);
@@ -392,26 +391,52 @@ TEST_CASE("exactly the leader-only families are leader-only") {
     return is_leader_only(family);
   };
   for (const std::string prefix : {"vault_", "openbao_"}) {
-    for (const char* name :
-         {"autopilot_healthy", "autopilot_failure_tolerance", "autopilot_node_healthy",
-          "raft_peers", "raft_leader_lastContact", "raft_leader_dispatchLog",
-          "raft_replication_heartbeat", "raft_replication_appendEntries_rpc_openbao_1",
-          "raft_commitNumLogs", "raft_storage_follower_applied_index_delta",
-          "raft_storage_follower_last_heartbeat_ms", "expire_num_leases",
-          "expire_num_irrevocable_leases", "expire_leases_by_expiration", "token_count",
-          "token_count_by_policy", "token_count_by_auth", "token_count_by_ttl",
-          "identity_entity_count", "identity_entity_alias_count", "secret_kv_count",
-          "core_mount_table_num_entries", "core_mount_table_size"}) {
+    for (const char* name : {"autopilot_healthy",
+                             "autopilot_failure_tolerance",
+                             "autopilot_node_healthy",
+                             "raft_peers",
+                             "raft_leader_lastContact",
+                             "raft_leader_dispatchLog",
+                             "raft_replication_heartbeat",
+                             "raft_replication_appendEntries_rpc_openbao_1",
+                             "raft_commitNumLogs",
+                             "raft_storage_follower_applied_index_delta",
+                             "raft_storage_follower_last_heartbeat_ms",
+                             "expire_num_leases",
+                             "expire_num_irrevocable_leases",
+                             "expire_leases_by_expiration",
+                             "token_count",
+                             "token_count_by_policy",
+                             "token_count_by_auth",
+                             "token_count_by_ttl",
+                             "identity_entity_count",
+                             "identity_entity_alias_count",
+                             "secret_kv_count",
+                             "core_mount_table_num_entries",
+                             "core_mount_table_size"}) {
       INFO(prefix << name);
       CHECK(leader_only(prefix + name));
     }
-    for (const char* name :
-         {"core_active", "core_unsealed", "core_handle_request", "token_create", "token_lookup",
-          "token_creation", "raft_apply", "raft_commitTime", "raft_storage_stats_applied_index",
-          "raft_rpc_appendEntries", "raft_state_follower", "expire_job_manager_total_jobs",
-          "expire_fetch_lease_times", "identity_upsert_entity_txn", "secret_lease_creation",
-          "secret_kv_counter", "runtime_num_goroutines", "raft_peers_more", "core_mounttable",
-          "ha_rpc_client_echo"}) {
+    for (const char* name : {"core_active",
+                             "core_unsealed",
+                             "core_handle_request",
+                             "token_create",
+                             "token_lookup",
+                             "token_creation",
+                             "raft_apply",
+                             "raft_commitTime",
+                             "raft_storage_stats_applied_index",
+                             "raft_rpc_appendEntries",
+                             "raft_state_follower",
+                             "expire_job_manager_total_jobs",
+                             "expire_fetch_lease_times",
+                             "identity_upsert_entity_txn",
+                             "secret_lease_creation",
+                             "secret_kv_counter",
+                             "runtime_num_goroutines",
+                             "raft_peers_more",
+                             "core_mounttable",
+                             "ha_rpc_client_echo"}) {
       INFO(prefix << name);
       CHECK_FALSE(leader_only(prefix + name));
     }
@@ -517,8 +542,8 @@ TEST_CASE("a node that is not active shows no leader-only family, unless that is
 }
 
 TEST_CASE("a node whose role is not known shows no leader-only family either") {
-  const Outcome outcome =
-      judge_poll({std::nullopt, exposition("vault_autopilot_healthy 1\n"), std::nullopt}, options());
+  const Outcome outcome = judge_poll(
+      {std::nullopt, exposition("vault_autopilot_healthy 1\n"), std::nullopt}, options());
   CHECK(outcome.role == Role::kUnknown);
   REQUIRE(outcome.part != nullptr);
   CHECK(outcome.part->samples() == 0);
@@ -527,13 +552,14 @@ TEST_CASE("a node whose role is not known shows no leader-only family either") {
 TEST_CASE("both prefixes give the seal state its source") {
   const Outcome outcome = judge_poll(
       {std::nullopt,
-       exposition("openbao_core_unsealed{cluster=\"c\"} 1\nvault_core_unsealed_x{cluster=\"c\"} 1\n"),
+       exposition(
+           "openbao_core_unsealed{cluster=\"c\"} 1\nvault_core_unsealed_x{cluster=\"c\"} 1\n"),
        std::nullopt},
       options());
   REQUIRE(outcome.part != nullptr);
-  CHECK(all_lines(*outcome.part) ==
-        "openbao_core_unsealed{" + kIdentity + ",seal_state_source=\"cluster\"} 1\n" +
-            "vault_core_unsealed_x{" + kIdentity + "} 1\n");
+  CHECK(all_lines(*outcome.part) == "openbao_core_unsealed{" + kIdentity +
+                                        ",seal_state_source=\"cluster\"} 1\n" +
+                                        "vault_core_unsealed_x{" + kIdentity + "} 1\n");
 }
 
 TEST_CASE("role_label = samples puts the role on every sample, the default on none") {
@@ -557,8 +583,8 @@ namespace {
 std::int64_t nanoseconds(int year, unsigned month, unsigned day, int hour, int minute, int second,
                          std::int64_t fraction) {
   using namespace std::chrono;  // NOLINT(google-build-using-namespace)
-  const auto days = sys_days{std::chrono::year{year} / static_cast<int>(month) /
-                             static_cast<int>(day)};
+  const auto days =
+      sys_days{std::chrono::year{year} / static_cast<int>(month) / static_cast<int>(day)};
   const auto at = days + hours{hour} + minutes{minute} + seconds{second};
   return duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count() + fraction;
 }
@@ -599,10 +625,11 @@ TEST_CASE("an active_time that is no time proves nothing") {
 }
 
 TEST_CASE("an active_time with fields out of range or other separators proves nothing") {
-  for (const char* text : {"2026-13-23T00:20:45Z", "2026-00-23T00:20:45Z", "2026-11-32T00:20:45Z",
-                           "2026-11-00T00:20:45Z", "2026-11-23T24:20:45Z", "2026-11-23T00:60:45Z",
-                           "2026-11-23T00:20:61Z", "2026x11x23x00x20x45Z", "2026-11-23T00:20:45+01x00",
-                           "2026-11-23T00:20:45+99:99", "2026-02-30T00:00:00Z"}) {
+  for (const char* text :
+       {"2026-13-23T00:20:45Z", "2026-00-23T00:20:45Z", "2026-11-32T00:20:45Z",
+        "2026-11-00T00:20:45Z", "2026-11-23T24:20:45Z", "2026-11-23T00:60:45Z",
+        "2026-11-23T00:20:61Z", "2026x11x23x00x20x45Z", "2026-11-23T00:20:45+01x00",
+        "2026-11-23T00:20:45+99:99", "2026-02-30T00:00:00Z"}) {
     INFO(text);
     CHECK_FALSE(active_time(text).has_value());
   }
@@ -635,8 +662,8 @@ TEST_CASE("only the node that calls itself the leader has a term") {
 }
 
 TEST_CASE("a leader that cannot be read leaves the claim unproven") {
-  for (const Answer& leader : {failed(ErrorCode::kTimeout), json(503, kVaultSealed),
-                               leader_other(), leader_self("garbage")}) {
+  for (const Answer& leader : {failed(ErrorCode::kTimeout), json(503, kVaultSealed), leader_other(),
+                               leader_self("garbage")}) {
     const Outcome outcome =
         judge_poll({health_active(), exposition(small_body("1")), leader}, options());
     CHECK(outcome.reason == ErrorCode::kOk);
@@ -653,10 +680,28 @@ TEST_CASE("no answer of sys/health or sys/leader crashes the reader") {
   const std::vector<std::string> seeds = {health_active().body, health_standby().body,
                                           health_sealed().body,
                                           leader_self("2026-11-23T00:20:45.734479023Z").body};
-  const std::vector<std::string> pieces = {
-      "null", "true", "false", "{", "}", "[", "]", "\"", "\\u0000", "\\ud800", "1e999", "-1",
-      "18446744073709551615", "99999999999999999999999", ":", ",", "\xff", std::string(1, '\0'),
-      "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "T", "+99:99"};
+  const std::vector<std::string> pieces = {"null",
+                                           "true",
+                                           "false",
+                                           "{",
+                                           "}",
+                                           "[",
+                                           "]",
+                                           "\"",
+                                           "\\u0000",
+                                           "\\ud800",
+                                           "1e999",
+                                           "-1",
+                                           "18446744073709551615",
+                                           "99999999999999999999999",
+                                           ":",
+                                           ",",
+                                           "\xff",
+                                           std::string(1, '\0'),
+                                           "9999-12-31T23:59:59Z",
+                                           "0001-01-01T00:00:00Z",
+                                           "T",
+                                           "+99:99"};
   std::size_t read = 0;
   for (int round = 0; round < 20'000; ++round) {
     std::string body = seeds[below(seeds.size())];
@@ -697,7 +742,8 @@ TEST_CASE("random metrics bodies never crash the judge and never pass half") {
     for (std::size_t changes = 1 + random() % 5; changes > 0; --changes) {
       body[random() % body.size()] = static_cast<char>(random());
     }
-    const Outcome outcome = judge_poll({health_active(), exposition(body), std::nullopt}, options());
+    const Outcome outcome =
+        judge_poll({health_active(), exposition(body), std::nullopt}, options());
     CHECK(((outcome.part != nullptr) == (outcome.reason == ErrorCode::kOk)));
   }
 }

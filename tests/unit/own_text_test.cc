@@ -48,8 +48,7 @@ TEST_CASE("counters and gauges of the registry read back with name, type, labels
 
 TEST_CASE("a histogram reads back with cumulative buckets, sum and count") {
   prometheus::Registry registry;
-  auto& durations =
-      prometheus::BuildHistogram().Name("seconds").Help("Time.").Register(registry);
+  auto& durations = prometheus::BuildHistogram().Name("seconds").Help("Time.").Register(registry);
   auto& histogram =
       durations.Add({{"node_name", "a"}}, prometheus::Histogram::BucketBoundaries{0.005, 0.1, 2.5});
   for (const double seconds : {0.001, 0.005, 0.05, 1.0, 100.0}) histogram.Observe(seconds);
@@ -68,14 +67,9 @@ TEST_CASE("a histogram reads back with cumulative buckets, sum and count") {
 TEST_CASE("values keep every bit, and numbers without digits have their names") {
   OwnText text;
   text.family("v", "Values.", MetricType::kGauge);
-  const std::vector<double> values = {0.1,
-                                      1.0 / 3.0,
-                                      1'795'392'000.123456,
-                                      1e308,
-                                      5e-324,
-                                      9'007'199'254'740'993.0,
-                                      -0.0,
-                                      12'345'678'901'234.0};
+  const std::vector<double> values = {
+      0.1,  1.0 / 3.0,           1'795'392'000.123456, 1e308, 5e-324, 9'007'199'254'740'993.0,
+      -0.0, 12'345'678'901'234.0};
   for (std::size_t i = 0; i < values.size(); ++i) {
     text.sample(render_identity({{"i", std::to_string(i)}}), values[i]);
   }
@@ -85,7 +79,8 @@ TEST_CASE("values keep every bit, and numbers without digits have their names") 
   const Samples samples(text.take());
   REQUIRE(samples.problem() == "");
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const double read = std::strtod(samples.value("v", {{"i", std::to_string(i)}}).c_str(), nullptr);
+    const double read =
+        std::strtod(samples.value("v", {{"i", std::to_string(i)}}).c_str(), nullptr);
     CHECK(read == values[i]);
     CHECK(std::signbit(read) == std::signbit(values[i]));
   }

@@ -27,8 +27,8 @@ NodeConfig node(const std::string& name, int number) {
   return made;
 }
 
-// Nodes a, b, c, ... of one cluster, and one of another that the test only uses to know how far the
-// publisher is.
+// Nodes a, b, c, ... of one cluster; of another one whose polls end a round (marker), and one that
+// the test only uses to know how far the publisher is (probe).
 Config config(std::size_t nodes) {
   Config made;
   made.poll.interval = Milliseconds{60'000};
@@ -41,7 +41,8 @@ Config config(std::size_t nodes) {
   ClusterConfig other;
   other.cluster = "other";
   other.profile = Profile::kActive;
-  other.nodes.push_back(node("marker", 99));
+  other.nodes.push_back(node("marker", 98));
+  other.nodes.push_back(node("probe", 99));
   made.clusters = {prod, other};
   return made;
 }
@@ -60,8 +61,8 @@ class Running {
     publisher_.on_ask_again([this](const std::vector<std::size_t>& targets) {
       std::unique_lock lock(mutex_);
       for (const std::size_t target : targets) {
-        if (target == marker_) {
-          ++markers_;
+        if (target >= marker_) {
+          ++seen_;
         } else {
           asked_again_.push_back(target);
         }
@@ -70,6 +71,9 @@ class Running {
       changed_.wait(lock, [this] { return !held_; });
     });
     thread_ = std::jthread([this](const std::stop_token& stop) { publisher_.run(stop); });
+    // The probe is known from now on. (Its poll is taken by the time the marker's is.)
+    ended(probe(), standby_alone());
+    contradict(marker_);
   }
   ~Running() { release(); }
   Running(const Running&) = delete;
@@ -77,11 +81,13 @@ class Running {
 
   Publisher& publisher() { return publisher_; }
   [[nodiscard]] std::size_t marker() const { return marker_; }
+  [[nodiscard]] std::size_t probe() const { return marker_ + 1; }
 
   void started(std::vector<std::size_t> targets) { publisher_.polls_started(std::move(targets)); }
 
   // A poll that ended now, as far as the publisher can see; `started_ms` orders polls.
-  void ended(std::size_t target, PollAnswers answers, bool second_look = false, int started_ms = 0) {
+  void ended(std::size_t target, PollAnswers answers, bool second_look = false,
+             int started_ms = 0) {
     ended_at(target, std::move(answers), second_look, started_ms, Clock::now() + kFarAhead);
   }
   // As ended(), but its round has waited for longer than the patience of the publisher.
@@ -100,17 +106,12 @@ class Running {
     ended(marker_, standby_alone(), false, started_ms);
   }
 
-  // Returns when everything that was sent before has been worked on: the marker contradicts itself,
-  // so the publisher asks for it again, which we see, and notes nothing about it.
+  // Returns when everything that was sent before has been worked on: the probe contradicts itself,
+  // so the publisher asks for it again, which we see, and notes nothing about it. Twice: the first
+  // is seen before what it came with has been published.
   void drain() {
-    for (int twice = 0; twice < 2; ++twice) {
-      std::unique_lock lock(mutex_);
-      const int before = markers_;
-      lock.unlock();
-      ended(marker_, {health_standby(), exposition(small_body("1")), std::nullopt});
-      lock.lock();
-      REQUIRE(changed_.wait_for(lock, kPatience, [&] { return markers_ > before; }));
-    }
+    contradict(probe());
+    contradict(probe());
   }
 
   // Stops the publisher at the next time it asks for somebody again, until release().
@@ -126,14 +127,7 @@ class Running {
     changed_.notify_all();
   }
   // As drain(), but returns as soon as the publisher stands still.
-  void drain_to_hold() {
-    std::unique_lock lock(mutex_);
-    const int before = markers_;
-    lock.unlock();
-    ended(marker_, {health_standby(), exposition(small_body("1")), std::nullopt});
-    lock.lock();
-    REQUIRE(changed_.wait_for(lock, kPatience, [&] { return markers_ > before; }));
-  }
+  void drain_to_hold() { contradict(probe()); }
 
   [[nodiscard]] std::vector<std::size_t> asked_again() {
     std::scoped_lock lock(mutex_);
@@ -159,6 +153,17 @@ class Running {
   // So far ahead that the patience with a slow node never ends while a test runs.
   static constexpr std::chrono::hours kFarAhead{1};
 
+  void contradict(std::size_t target) {
+    int before = 0;
+    {
+      std::scoped_lock lock(mutex_);
+      before = seen_;
+    }
+    ended(target, {health_standby(), exposition(small_body("1")), std::nullopt});
+    std::unique_lock lock(mutex_);
+    REQUIRE(changed_.wait_for(lock, kPatience, [&] { return seen_ > before; }));
+  }
+
   void ended_at(std::size_t target, PollAnswers answers, bool second_look, int started_ms,
                 TimePoint ended) {
     PollResult result;
@@ -176,7 +181,7 @@ class Running {
   Publisher publisher_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  int markers_ = 0;
+  int seen_ = 0;
   bool held_ = false;
   std::vector<std::size_t> asked_again_;
   std::jthread thread_;  // last: it ends first
@@ -329,7 +334,8 @@ TEST_CASE("each failure has its reason, whatever the role") {
 
 TEST_CASE("of two active nodes the older term is withheld and asked again at once") {
   Running running(2);
-  running.round({active(kEarly, "only_here{x=\"a\"} 1\n"), active(kLate, "only_here{x=\"b\"} 1\n")});
+  running.round(
+      {active(kEarly, "only_here{x=\"a\"} 1\n"), active(kLate, "only_here{x=\"b\"} 1\n")});
   running.drain();
   CHECK(running.asked_again() == std::vector<std::size_t>{0});
   {
@@ -415,7 +421,8 @@ TEST_CASE("two that both stay active with equal terms are both served, and stay 
   }
 }
 
-TEST_CASE("two confirmed active nodes stay served when one of them is polled later than the other") {
+TEST_CASE(
+    "two confirmed active nodes stay served when one of them is polled later than the other") {
   Running running(3);
   running.round({active("", "only_here 1\n"), active("", "only_here 1\n"), standby()}, 0);
   running.drain();
@@ -443,6 +450,46 @@ TEST_CASE("two confirmed active nodes stay served when one of them is polled lat
     CHECK(running.body().values("only_here").size() == 2);
     (void)running.asked_again();
   }
+}
+
+TEST_CASE("a second look answers the question it was asked for, and no other") {
+  Running running(2);
+  // Asked again because of a rival: a contradiction in that answer is a first one.
+  running.round({active(kEarly), active(kLate)});
+  running.drain();
+  CHECK(running.asked_again() == std::vector<std::size_t>{0});
+  running.started({0});
+  running.ended(0, {health_standby(), exposition(small_body("1")), std::nullopt},
+                /*second_look=*/true, 10);
+  running.drain();
+  CHECK(running.asked_again() == std::vector<std::size_t>{0});
+  CHECK(running.body().label("bao_node_last_poll_reason", "reason", of("a")) == "superseded");
+  // That again: now it is somebody else's body.
+  running.started({0});
+  running.ended(0, {health_standby(), exposition(small_body("1")), std::nullopt},
+                /*second_look=*/true, 20);
+  running.drain();
+  CHECK(running.asked_again().empty());
+  CHECK(running.body().label("bao_node_last_poll_reason", "reason", of("a")) ==
+        "identity_mismatch");
+  CHECK(running.body().value("bao_node_role", of("a", "node_role", "standby")) == "1");
+}
+
+TEST_CASE(
+    "a claim that comes with the second look at a contradiction is questioned, not confirmed") {
+  Running running(2);
+  running.round({active("", "only_here 1\n"), standby()}, 0);
+  running.drain();
+  running.started({1});
+  running.ended(1, {health_active(), exposition(small_body("0")), std::nullopt}, false, 10);
+  running.drain();
+  CHECK(running.asked_again() == std::vector<std::size_t>{1});
+  running.started({1});
+  // Polled before the other's last poll, so the other is the newer.
+  running.ended(1, active("", "only_here 1\n"), /*second_look=*/true, -10);
+  running.drain();
+  CHECK(running.asked_again() == std::vector<std::size_t>{1});
+  CHECK(running.body().values("only_here").size() == 1);
 }
 
 TEST_CASE("an active node whose metrics fail still supersedes an older claim") {
@@ -479,12 +526,12 @@ TEST_CASE("a failover is counted once, also when it happened between two polls")
 
 TEST_CASE("body and overdue text are expositions, whatever state the nodes are in") {
   Running running(4);
-  running.round({active(kEarly, "# TYPE mixed counter\nmixed 1\n"),
-                 {health_standby(), exposition(small_body("0", "peer\\\"1") +
-                                               "# TYPE mixed gauge\nmixed 2\n"),
-                  std::nullopt},
-                 {health_sealed(), json(503, kVaultSealed), std::nullopt},
-                 down()});
+  running.round(
+      {active(kEarly, "# TYPE mixed counter\nmixed 1\n"),
+       {health_standby(),
+        exposition(small_body("0", "peer\\\"1") + "# TYPE mixed gauge\nmixed 2\n"), std::nullopt},
+       {health_sealed(), json(503, kVaultSealed), std::nullopt},
+       down()});
   running.drain();
   const Samples body = running.body();
   REQUIRE(body.problem() == "");
@@ -527,12 +574,9 @@ TEST_CASE("identity and facts of a node are on its families") {
   running.round({{health_standby(), metrics, std::nullopt}});
   running.drain();
   const Samples body = running.body();
-  const LabelsWanted whole = {{"cluster", "prod"},
-                              {"node_name", "a"},
-                              {"instance", "10.0.0.1:8200"},
-                              {"scrape_profile", "all_nodes"},
-                              {"pod", "openbao-0"},
-                              {"kubernetes_namespace", "vault"}};
+  const LabelsWanted whole = {{"cluster", "prod"},           {"node_name", "a"},
+                              {"instance", "10.0.0.1:8200"}, {"scrape_profile", "all_nodes"},
+                              {"pod", "openbao-0"},          {"kubernetes_namespace", "vault"}};
   for (const char* name : {"bao_node_up", "vault_core_unsealed", "bao_node_role_changes_total"}) {
     INFO(name);
     CHECK(body.values(name, whole).size() == 1);
@@ -600,8 +644,8 @@ TEST_CASE("the overdue text says up 0 and overdue of every node, and holds no sa
   REQUIRE(overdue.problem() == "");
   CHECK(overdue.values("only_here").empty());
   CHECK(overdue.values("vault_core_active").empty());
-  CHECK(overdue.values("bao_node_up").size() == 3);
-  for (const char* name : {"a", "b", "marker"}) {
+  CHECK(overdue.values("bao_node_up").size() == 4);
+  for (const char* name : {"a", "b", "marker", "probe"}) {
     CHECK(overdue.value("bao_node_up", of(name)) == "0");
     CHECK(overdue.label("bao_node_last_poll_reason", "reason", of(name)) == "overdue");
     CHECK(overdue.value("bao_node_role", of(name, "node_role", "unknown")) == "1");

@@ -106,11 +106,11 @@ TEST_CASE("a token under 20 characters is refused, with 20 it is taken") {
 
 TEST_CASE("every character of RFC 6750 is taken in a token, others are not") {
   CHECK(problem("azAZ09-._~+/azAZ09-._~+/==").empty());
-  for (const char* bad : {"abcdefghijklmnop=qrstuv", "====================", "abcdefghijklm nopqrstuv",
-                          "abcdefghijklmnop\"qrstuv", "abcdefghijklmnop,qrstuv",
-                          "abcdefghijklmnop\xc3\xa4qrstuv", "abcdefghijklmnop\rqrstuv",
-                          "abcdefghijklmnopqrstuv\r", "abcdefghijklmnop%20qrstuv",
-                          "abcdefghijklmnop#qrstuv"}) {
+  for (const char* bad :
+       {"abcdefghijklmnop=qrstuv", "====================", "abcdefghijklm nopqrstuv",
+        "abcdefghijklmnop\"qrstuv", "abcdefghijklmnop,qrstuv", "abcdefghijklmnop\xc3\xa4qrstuv",
+        "abcdefghijklmnop\rqrstuv", "abcdefghijklmnopqrstuv\r", "abcdefghijklmnop%20qrstuv",
+        "abcdefghijklmnop#qrstuv"}) {
     INFO(bad);
     CHECK_FALSE(problem(bad).empty());
   }

@@ -51,7 +51,8 @@ std::string flags_of(const void* address) {
     std::uintptr_t from = 0, to = 0;
     char dash = 0;
     std::istringstream head(line);
-    if (head >> std::hex >> from >> dash >> to && dash == '-') inside = from <= wanted && wanted < to;
+    if (head >> std::hex >> from >> dash >> to && dash == '-')
+      inside = from <= wanted && wanted < to;
     if (inside && line.rfind("VmFlags:", 0) == 0) return line + " ";
   }
   return "";
@@ -150,10 +151,15 @@ TEST_CASE("white space, control characters and bytes that are not ASCII are refu
   const Folder folder;
   CHECK(has(refusal(folder.write("t", kMark + "\r\n")), "Windows line ends"));
   CHECK(has(refusal(folder.write("t", kMark + "\n" + kMark)), "more than one line"));
-  for (const std::string& bad : std::vector<std::string>{
-        kMark + " ", " " + kMark, "a b", "a\tb", "a\vb", "a\x01" "b", "a\x1b[0mb", "a\x7f" "b",
-        std::string("\xEF\xBB\xBF") + kMark, std::string("a\xc3\xa4"), std::string("a\0b", 3),
-        std::string(1, '\0')}) {
+  for (const std::string& bad :
+       std::vector<std::string>{kMark + " ", " " + kMark, "a b", "a\tb", "a\vb",
+                                "a\x01"
+                                "b",
+                                "a\x1b[0mb",
+                                "a\x7f"
+                                "b",
+                                std::string("\xEF\xBB\xBF") + kMark, std::string("a\xc3\xa4"),
+                                std::string("a\0b", 3), std::string(1, '\0')}) {
     INFO("[" << bad << "]");
     CHECK(has(refusal(folder.write("t", bad)), "a space, a control character"));
   }

@@ -31,19 +31,17 @@ inline Answer failed(ErrorCode code, std::string detail = "made by the test") {
 }
 
 inline Answer health_active(const std::string& version = "2.7.2") {
-  return json(200,
-              R"({"initialized":true,"sealed":false,"standby":false,)"
-              R"("replication_performance_mode":"primary","replication_dr_mode":"disabled",)"
-              R"("server_time_utc":1795392000,"version":")" +
-                  version + R"(","cluster_name":"lab","cluster_id":"5f2c-77"})" + "\n");
+  return json(200, R"({"initialized":true,"sealed":false,"standby":false,)"
+                   R"("replication_performance_mode":"primary","replication_dr_mode":"disabled",)"
+                   R"("server_time_utc":1795392000,"version":")" +
+                       version + R"(","cluster_name":"lab","cluster_id":"5f2c-77"})" + "\n");
 }
 
 inline Answer health_standby(const std::string& version = "2.7.2") {
-  return json(429,
-              R"({"initialized":true,"sealed":false,"standby":true,)"
-              R"("replication_performance_mode":"primary","replication_dr_mode":"disabled",)"
-              R"("server_time_utc":1795392000,"version":")" +
-                  version + R"(","cluster_name":"lab","cluster_id":"5f2c-77"})" + "\n");
+  return json(429, R"({"initialized":true,"sealed":false,"standby":true,)"
+                   R"("replication_performance_mode":"primary","replication_dr_mode":"disabled",)"
+                   R"("server_time_utc":1795392000,"version":")" +
+                       version + R"(","cluster_name":"lab","cluster_id":"5f2c-77"})" + "\n");
 }
 
 inline Answer health_sealed() {
@@ -82,17 +80,20 @@ inline Answer exposition(std::string body) {
 inline std::string small_body(const std::string& core_active, const std::string& peer = "") {
   std::string body;
   if (!core_active.empty()) {
-    body += "# HELP vault_core_active vault_core_active\n# TYPE vault_core_active gauge\n"
-            "vault_core_active{cluster=\"lab\"} " +
-            core_active + "\n";
+    body +=
+        "# HELP vault_core_active vault_core_active\n# TYPE vault_core_active gauge\n"
+        "vault_core_active{cluster=\"lab\"} " +
+        core_active + "\n";
   }
-  body += "# HELP vault_core_unsealed vault_core_unsealed\n# TYPE vault_core_unsealed gauge\n"
-          "vault_core_unsealed{cluster=\"lab\"} 1\n";
+  body +=
+      "# HELP vault_core_unsealed vault_core_unsealed\n# TYPE vault_core_unsealed gauge\n"
+      "vault_core_unsealed{cluster=\"lab\"} 1\n";
   if (!peer.empty()) {
-    body += "# HELP vault_raft_storage_stats_applied_index vault_raft_storage_stats_applied_index\n"
-            "# TYPE vault_raft_storage_stats_applied_index gauge\n"
-            "vault_raft_storage_stats_applied_index{peer_id=\"" +
-            peer + "\"} 131\n";
+    body +=
+        "# HELP vault_raft_storage_stats_applied_index vault_raft_storage_stats_applied_index\n"
+        "# TYPE vault_raft_storage_stats_applied_index gauge\n"
+        "vault_raft_storage_stats_applied_index{peer_id=\"" +
+        peer + "\"} 131\n";
   }
   return body;
 }
@@ -101,8 +102,7 @@ inline std::string small_body(const std::string& core_active, const std::string&
 inline constexpr const char* kDenied = R"({"errors":["permission denied"]})";
 inline constexpr const char* kNoPolicy =
     R"({"errors":["1 error occurred:\n\t* permission denied\n\n"]})";
-inline constexpr const char* kCannotForward =
-    R"({"errors":["cannot forward local-only request"]})";
+inline constexpr const char* kCannotForward = R"({"errors":["cannot forward local-only request"]})";
 inline constexpr const char* kVaultSealed = R"({"errors":["Vault is sealed"]})";
 inline constexpr const char* kInNamespaces =
     R"({"errors":["operation unavailable in namespaces"]})";

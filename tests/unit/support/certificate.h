@@ -57,8 +57,7 @@ struct Identity {
   std::int64_t not_after = 0;  // seconds since 1970
 
   [[nodiscard]] std::string certificate_pem() const {
-    return detail::pem_of(
-        [&](BIO* bio) { return ::PEM_write_bio_X509(bio, certificate.get()); });
+    return detail::pem_of([&](BIO* bio) { return ::PEM_write_bio_X509(bio, certificate.get()); });
   }
   [[nodiscard]] std::string key_pem() const {
     return detail::pem_of([&](BIO* bio) {

@@ -21,8 +21,8 @@ namespace bao_exporter::test {
 
 class RawServer {
  public:
-  // `words` are sent after the head of each request; then the connection is closed, or with `silent`
-  // it is kept open without a word.
+  // `words` are sent after the head of each request; then the connection is closed, or with
+  // `silent` it is kept open without a word.
   explicit RawServer(std::string words, bool silent = false)
       : words_(std::move(words)), silent_(silent) {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -156,9 +156,11 @@ Admission admit(const HttpRequest& request, const ScrapeTokens& tokens) {
     admission.status = 405;
     return admission;
   }
+  std::string encodings;  // several headers of one name are one list (RFC 9110, 5.3)
   for (const auto& [name, value] : request.headers) {
-    if (is_header(name, "accept-encoding")) admission.gzip = accepts_gzip(value);
+    if (is_header(name, "accept-encoding")) encodings.append(value).append(",");
   }
+  admission.gzip = accepts_gzip(encodings);
   admission.status = 200;
   return admission;
 }

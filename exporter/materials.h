@@ -27,7 +27,8 @@ namespace bao_exporter {
 [[nodiscard]] Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(
     const ListenerConfig& config);
 
-// One credential for each cluster, by its name. Threads: one; the slots are read by the poll thread.
+// One credential for each cluster, by its name. Threads: one; the slots are read by the poll
+// thread.
 class Credentials {
  public:
   struct Credential {

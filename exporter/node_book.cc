@@ -60,7 +60,8 @@ NodeBook::NodeBook(const Config& config, std::uint64_t hash_seed) {
     return &prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
   };
   polls_ = counter("bao_node_polls_total", "Polls of the node, by what they became.");
-  role_changes_ = counter("bao_node_role_changes_total", "Changes of the node's role as published.");
+  role_changes_ =
+      counter("bao_node_role_changes_total", "Changes of the node's role as published.");
   dropped_ = counter("bao_node_samples_dropped_total",
                      "Samples that the node sent and that are not served, by cause.");
   failovers_ = counter("bao_cluster_failovers_total",
@@ -177,8 +178,7 @@ bool NodeBook::note_poll(PollResult result) {
     node.clock_offset = static_cast<double>(outcome.health->server_time) -
                         std::floor(unix_seconds(result.ended_wall));
   }
-  const bool same_claim =
-      node.claim_looked_twice && outcome.active_time == node.latest.active_time;
+  const bool same_claim = node.claim_looked_twice && outcome.active_time == node.latest.active_time;
   node.claim_looked_twice =
       outcome.claims_active && (same_claim || (result.second_look && node.claim_questioned));
   node.claim_questioned = false;
@@ -219,10 +219,15 @@ std::vector<std::size_t> NodeBook::decide(TimePoint now, WallTime wall) {
                         node.started, node.claim_looked_twice || node.claim_confirmed});
     }
     const std::vector<Verdict> verdicts = arbitrate(claims);
+    const bool several = std::any_of(verdicts.begin(), verdicts.end(),
+                                     [](const Verdict& verdict) { return verdict.confirmed; });
     for (std::size_t i = 0; i < members.size(); ++i) {
-      settle(nodes_[members[i]], verdicts[i], now, wall);
+      NodeState& node = nodes_[members[i]];
+      settle(node, verdicts[i].withheld, now, wall);
+      // Of two that are confirmed either may be the newer one at the next publication.
+      node.claim_confirmed = several && claims[i].claims_active && !verdicts[i].withheld;
       if (!verdicts[i].ask_again) continue;
-      nodes_[members[i]].claim_questioned = true;
+      node.claim_questioned = true;
       ask_again.push_back(members[i]);
     }
     note_failover(cluster);
@@ -234,17 +239,16 @@ bool NodeBook::overdue(const NodeState& node, TimePoint now) const {
   return node.polled && now > node.started + poll_.interval + poll_.stale_after;
 }
 
-void NodeBook::settle(NodeState& node, const Verdict& verdict, TimePoint now, WallTime wall) {
+void NodeBook::settle(NodeState& node, bool withheld, TimePoint now, WallTime wall) {
   Role role = node.latest.role;
   ErrorCode reason = node.latest.reason;
   if (overdue(node, now)) {
     role = Role::kUnknown;
     reason = ErrorCode::kOverdue;
-  } else if (verdict.withheld) {
+  } else if (withheld) {
     role = Role::kUnknown;
     reason = ErrorCode::kSuperseded;
   }
-  node.claim_confirmed = verdict.confirmed;
   node.served = node.latest.part != nullptr && reason == ErrorCode::kOk;
   if (role != node.role || !node.role_since) {
     log::info("role", {{"node", node.name},
@@ -255,6 +259,7 @@ void NodeBook::settle(NodeState& node, const Verdict& verdict, TimePoint now, Wa
   }
   node.role = role;
   node.reason = reason;
+  node.decided_from = node.latest.role;
   if (!node.counted_poll && reason != ErrorCode::kOverdue) count_poll(node, reason);
 }
 
@@ -277,7 +282,7 @@ void NodeBook::note_failover(std::size_t cluster) {
 }
 
 bool NodeBook::role_would_change(std::size_t node) const {
-  return nodes_[node].latest.role != nodes_[node].role;
+  return nodes_[node].latest.role != nodes_[node].decided_from;
 }
 
 std::vector<MergeSource> NodeBook::sources(std::vector<std::size_t>& nodes) const {

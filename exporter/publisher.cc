@@ -31,6 +31,7 @@ void Publisher::poll_ended(PollResult result) {
     std::scoped_lock lock(mutex_);
     if (result.generation != arrived_.generation) return;  // of nodes that are not ours any more
     const std::size_t target = result.target;
+    if (arrived_.ended.contains(target)) arrived_.replaced.push_back(target);
     arrived_.ended.insert_or_assign(target, std::move(result));
   }
   arrival_.notify_one();
@@ -39,7 +40,7 @@ void Publisher::poll_ended(PollResult result) {
 void Publisher::replace(const Config& config, std::uint64_t generation) {
   {
     std::scoped_lock lock(mutex_);
-    arrived_ = {config, generation, {}, {}};
+    arrived_ = {config, generation, {}, {}, {}};
   }
   arrival_.notify_one();
 }
@@ -48,7 +49,8 @@ void Publisher::run(const std::stop_token& stop) {
   while (auto arrived = wait(stop)) {
     config_generation_ = arrived->generation;
     if (arrived->config) take_config(*arrived->config);
-    under_way_.insert(arrived->started.begin(), arrived->started.end());
+    for (const std::size_t target : arrived->started) ++under_way_[target];
+    for (const std::size_t target : arrived->replaced) note_ended(target);
     for (auto& [target, result] : arrived->ended) take(std::move(result));
     const TimePoint now = Clock::now();
     metrics_.build_loop().beat(now);
@@ -56,7 +58,8 @@ void Publisher::run(const std::stop_token& stop) {
   }
 }
 
-// What arrived, possibly nothing when it is time to publish or to give a sign of life; nullopt: stop.
+// What arrived, possibly nothing when it is time to publish or to give a sign of life; nullopt:
+// stop.
 std::optional<Publisher::Arrived> Publisher::wait(const std::stop_token& stop) {
   const auto something = [this] {
     return arrived_.config || !arrived_.started.empty() || !arrived_.ended.empty();
@@ -76,6 +79,7 @@ void Publisher::take_config(const Config& config) {
   book_.replace(config);
   types_ = {};  // ranks are places in the configuration: they are learned anew
   under_way_.clear();
+  held_.clear();
   never_polled_.clear();
   if (snapshots_.get() == nullptr) {
     for (std::size_t i = 0; i < book_.size(); ++i) never_polled_.insert(i);
@@ -88,19 +92,27 @@ void Publisher::take_config(const Config& config) {
 void Publisher::take(PollResult result) {
   const std::size_t target = result.target;
   const TimePoint ended = result.ended;
+  const bool was_under_way = under_way_.contains(target);
+  note_ended(target);
   if (book_.note_poll(std::move(result))) {
     ask_again_(config_generation_, {target});
-    return;  // Its poll counts as under way until the second look has ended.
+    if (was_under_way) held_.insert(target);
+    return;
   }
-  under_way_.erase(target);
+  held_.erase(target);
   never_polled_.erase(target);
   if (!first_ended_) first_ended_ = ended;
   if (book_.role_would_change(target)) role_changed_ = true;
 }
 
+void Publisher::note_ended(std::size_t target) {
+  const auto at = under_way_.find(target);
+  if (at != under_way_.end() && --at->second <= 0) under_way_.erase(at);
+}
+
 bool Publisher::publication_due(TimePoint now) const {
   if (!first_ended_ || !never_polled_.empty()) return false;
-  return under_way_.empty() || role_changed_ || now >= *first_ended_ + kPatience;
+  return (under_way_.empty() && held_.empty()) || role_changed_ || now >= *first_ended_ + kPatience;
 }
 
 void Publisher::publish(TimePoint now) {

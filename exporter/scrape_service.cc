@@ -1,6 +1,5 @@
 #include "bao_exporter/scrape_service.h"
 
-
 namespace bao_exporter {
 
 namespace {

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "bao_exporter/format.h"
+#include "bao_exporter/hash.h"
 
 namespace bao_exporter {
 
@@ -175,7 +176,8 @@ class PartRenderer {
       std::uint32_t index;
       bool had_removed;
     };
-    std::unordered_map<std::string, Holder> holders;
+    const auto hash = [this](const std::string& key) { return hash_bytes(key, plan_.hash_seed); };
+    std::unordered_map<std::string, Holder, decltype(hash)> holders(family.sample_count, hash);
     std::vector<bool> kept(family.sample_count, true);
     for (std::uint32_t i = 0; i < family.sample_count; ++i) {
       const Sample& sample = exposition.samples[family.sample_begin + i];

@@ -12,7 +12,10 @@
 #include <array>
 #include <atomic>
 #include <charconv>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 
 #include "bao_exporter/listener.h"
 #include "bao_exporter/log.h"
@@ -29,6 +32,9 @@ constexpr std::size_t kWriteBytes = std::size_t{64} << 10;  // four full TLS rec
 // Only clients that have shown a valid token may stay idle; everybody else has request_timeout.
 constexpr const char* kKeepAliveMs = "90000";
 constexpr int kWorkersBeyondConnections = 8;
+constexpr std::string_view kExpired =
+    "the certificate has expired: scrapers that verify it will refuse it; put a new one there";
+constexpr std::chrono::seconds kDrainPatience{4};  // the whole end may take 5
 
 std::string_view reason_phrase(int status) {
   switch (status) {
@@ -138,6 +144,7 @@ class CivetListener final : public Listener {
         events_(std::move(events)) {}
 
   ~CivetListener() override {
+    drain();
     if (context_ != nullptr) ::mg_stop(context_);
     ::mg_exit_library();
   }
@@ -174,8 +181,8 @@ class CivetListener final : public Listener {
       return 1;
     };
     callbacks.init_connection = [](const mg_connection* connection, void** data) noexcept {
-      const CivetListener* self = of(connection);
-      *data = const_cast<CivetListener*>(self);  // NOLINT: marks a connection that was told of
+      CivetListener* self = of(connection);
+      *data = self;  // marks a connection that was told of
       if (self->events_.opened) self->events_.opened();
       return 0;
     };
@@ -210,6 +217,9 @@ class CivetListener final : public Listener {
                                                          const std::string& key_file) override {
     auto pair = load_server_pair(cert_file, key_file);
     if (!pair.ok()) return pair.error();
+    if (pair.value()->expired_at(::time(nullptr))) {
+      return Error{ErrorCode::kConfig, cert_file + ": " + std::string(kExpired)};
+    }
     not_after_.store(pair.value()->not_after);
     tls_.replace(std::move(pair).value());
     return std::nullopt;
@@ -218,8 +228,25 @@ class CivetListener final : public Listener {
   [[nodiscard]] std::int64_t certificate_not_after() const override { return not_after_.load(); }
 
  private:
-  static const CivetListener* of(const mg_connection* connection) {
-    return static_cast<const CivetListener*>(::mg_get_user_data(::mg_get_context(connection)));
+  // mg_stop cuts what is being written, so answers under way end before it; new ones are refused.
+  void drain() {
+    std::unique_lock lock(answers_mutex_);
+    draining_ = true;
+    (void)answers_ended_.wait_for(lock, kDrainPatience, [this] { return answers_ == 0; });
+  }
+  [[nodiscard]] bool begin_answer() {
+    const std::scoped_lock lock(answers_mutex_);
+    if (draining_) return false;
+    ++answers_;
+    return true;
+  }
+  void end_answer() {
+    const std::scoped_lock lock(answers_mutex_);
+    if (--answers_ == 0) answers_ended_.notify_all();
+  }
+
+  static CivetListener* of(const mg_connection* connection) {
+    return static_cast<CivetListener*>(::mg_get_user_data(::mg_get_context(connection)));
   }
 
   void note_ports(const ListenerConfig& config) {
@@ -232,11 +259,16 @@ class CivetListener final : public Listener {
   }
 
   static int begin_request(mg_connection* connection) noexcept {
-    const CivetListener* self = of(connection);
+    CivetListener* self = of(connection);
+    if (!self->begin_answer()) {
+      ::mg_disable_connection_keep_alive(connection);
+      return 503;  // closed without a word: we are stopping
+    }
     const mg_request_info* info = ::mg_get_request_info(connection);
     Reply reply = self->handler_(request_of(*info));
     if (view(info->http_version) != "1.1") reply.close = true;
     write_reply(connection, reply);
+    self->end_answer();
     return reply.status;
   }
 
@@ -246,6 +278,10 @@ class CivetListener final : public Listener {
   ConnectionEvents events_;
   mg_context* context_ = nullptr;
   std::vector<std::string> addresses_;
+  std::mutex answers_mutex_;  // guards the two below
+  int answers_ = 0;
+  bool draining_ = false;
+  std::condition_variable answers_ended_;
 };
 
 }  // namespace
@@ -254,6 +290,9 @@ Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, 
                                                   ConnectionEvents events) {
   auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
   if (!pair.ok()) return pair.error();
+  if (pair.value()->expired_at(::time(nullptr))) {
+    log::warn("certificate", {{"file", config.tls_cert_file}, {"problem", std::string(kExpired)}});
+  }
   auto listener = std::make_unique<CivetListener>(std::move(pair).value(), config.tls_min_version,
                                                   std::move(handler), std::move(events));
   if (auto error = listener->open(config)) return *std::move(error);

@@ -1,5 +1,5 @@
-// The server side of TLS: version 1.2 or later, modern ciphers, certificate and key from files, and a
-// new pair at run time without a restart.
+// The server side of TLS: version 1.2 or later, modern ciphers, certificate and key from files, and
+// a new pair at run time without a restart.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -29,10 +29,12 @@ struct ServerPair {
   std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)> chain;
   std::unique_ptr<EVP_PKEY, OpenSslDeleter> key;
   std::int64_t not_after = 0;  // seconds since 1970
+
+  [[nodiscard]] bool expired_at(std::int64_t unix_now) const { return unix_now > not_after; }
 };
 
-// Reads both files, then judges them together. Errors: kConfig, naming the file: no PEM, not the key
-// of this certificate, expired.
+// Reads both files, then judges them together. Errors: kConfig, naming the file: no PEM, not the
+// key of this certificate.
 [[nodiscard]] Result<std::shared_ptr<const ServerPair>> load_server_pair(
     const std::string& cert_file, const std::string& key_file);
 

@@ -36,8 +36,6 @@ std::vector<Verdict> arbitrate(const std::vector<ActiveClaim>& nodes) {
     verdict.confirmed = nodes[i].second_look && !term_is_older(nodes[i], nodes[*newest]);
     verdict.withheld = !verdict.confirmed;
     verdict.ask_again = verdict.withheld && !nodes[i].second_look;
-    // Of two that are confirmed either may be the newest at the next publication.
-    if (verdict.confirmed) verdicts[*newest].confirmed = true;
   }
   return verdicts;
 }

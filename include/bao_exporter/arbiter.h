@@ -24,7 +24,7 @@ struct ActiveClaim {
 struct Verdict {
   bool withheld = false;   // reason superseded, role unknown, no samples
   bool ask_again = false;  // poll it again at once
-  bool confirmed = false;  // served beside another claim: two are active
+  bool confirmed = false;  // served beside a newer claim: two are active
 };
 
 // One verdict for each claim, in the order given.

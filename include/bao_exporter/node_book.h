@@ -39,6 +39,7 @@ struct NodeState {
 
   // What is published of it.
   Role role = Role::kUnknown;
+  Role decided_from = Role::kUnknown;  // what its last poll said when that was decided
   ErrorCode reason = ErrorCode::kNotPolled;
   bool served = false;           // its samples are in the snapshot
   bool claim_confirmed = false;  // reported beside another active node: see arbiter.h
@@ -98,7 +99,7 @@ class NodeBook {
   [[nodiscard]] bool overdue(const NodeState& node, TimePoint now) const;
   static void observe_duration(NodeState& node, const PollResult& result, ErrorCode reason);
   void count_poll(NodeState& node, ErrorCode reason);
-  void settle(NodeState& node, const Verdict& verdict, TimePoint now, WallTime wall);
+  void settle(NodeState& node, bool withheld, TimePoint now, WallTime wall);
   void note_failover(std::size_t cluster);
 
   PollConfig poll_;

@@ -34,12 +34,12 @@ struct PollPlan {
   std::vector<PollTarget> targets;
   PollConfig poll;
   std::size_t body_bytes_max = 0;
-  std::uint64_t generation = 0;  // of the configuration; results carry it
+  std::uint64_t generation = 1;  // of the configuration; results carry it
 };
 
 struct PollResult {
   std::size_t target = 0;
-  std::uint64_t generation = 0;  // of the plan that the target is an index of
+  std::uint64_t generation = 1;  // of the plan that the target is an index of
   bool second_look = false;
   TimePoint started;
   TimePoint ended;
@@ -66,8 +66,8 @@ class Poller {
   // From any thread: polls these targets at once, unless a poll of theirs is under way.
   void ask_again(std::uint64_t generation, const std::vector<std::size_t>& targets);
 
-  // From any thread: from the next turn of the loop on, this plan; polls under way are cancelled, and
-  // every target of the new plan is polled at once.
+  // From any thread: from the next turn of the loop on, this plan; polls under way are cancelled,
+  // and every target of the new plan is polled at once.
   void replace(PollPlan plan);
 
  private:

@@ -57,19 +57,21 @@ class Publisher final : public PollSink {
     std::optional<Config> config;  // to be taken first
     std::uint64_t generation = 1;  // of what follows
     std::vector<std::size_t> started;
-    std::map<std::size_t, PollResult> ended;
+    std::map<std::size_t, PollResult> ended;  // the newest of a target
+    std::vector<std::size_t> replaced;        // targets whose older result was not taken
   };
 
   [[nodiscard]] std::optional<Arrived> wait(const std::stop_token& stop);
   void take_config(const Config& config);
   void take(PollResult result);
+  void note_ended(std::size_t target);
   [[nodiscard]] bool publication_due(TimePoint now) const;
   void publish(TimePoint now);
 
   PollConfig poll_;
   Slot<Snapshot>& snapshots_;
   OwnMetrics& metrics_;
-  AskAgain ask_again_;
+  AskAgain ask_again_ = [](std::uint64_t, const std::vector<std::size_t>&) {};
   NodeBook book_;
   TypeBook types_;
   std::uint64_t snapshot_generation_ = 0;
@@ -77,8 +79,9 @@ class Publisher final : public PollSink {
   std::atomic<bool> gzip_asked_{false};
 
   // Build thread only.
-  std::set<std::size_t> under_way_;
-  std::set<std::size_t> never_polled_;  // before the first publication only
+  std::map<std::size_t, int> under_way_;  // polls started and not ended
+  std::set<std::size_t> held_;            // nodes of which nothing is said before a second look
+  std::set<std::size_t> never_polled_;    // before the first publication only
   std::optional<TimePoint> first_ended_;  // since the last publication
   bool role_changed_ = false;
 

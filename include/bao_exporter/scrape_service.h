@@ -44,7 +44,7 @@ class ScrapeService {
 
   const Slot<Snapshot>& snapshots_;
   const Slot<ScrapeTokens>& tokens_;
-  std::function<void()> gzip_asked_;
+  std::function<void()> gzip_asked_ = [] {};
   OwnMetrics& metrics_;
 };
 

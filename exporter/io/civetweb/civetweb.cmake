@@ -56,6 +56,7 @@ target_compile_definitions(bao_civetweb PRIVATE
   NO_FILES NO_CGI NO_CACHING
   NO_POPEN          # else popen() stays in, for server side includes
   USE_IPV6
+  STOP_FLAG_NEEDS_LOCK  # else the stop flag is a plain int that threads race on
   SOCKET_TIMEOUT_QUANTUM=200  # stops in 0.2 s, not 2 s
   $<$<NOT:$<CONFIG:Debug>>:NDEBUG>)
 target_compile_options(bao_civetweb PRIVATE -w)

@@ -24,6 +24,12 @@ void FileWatch::watch(const std::vector<std::string>& files) {
   last_ = known_;
 }
 
+std::vector<std::string> FileWatch::files() const {
+  std::vector<std::string> files;
+  for (const auto& [file, sight] : known_) files.push_back(file);
+  return files;
+}
+
 bool FileWatch::changed() {
   Sights now;
   for (const auto& [file, sight] : known_) now[file] = look_at(file);

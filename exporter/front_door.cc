@@ -92,23 +92,30 @@ bool asks_to_close(const HttpRequest& request) {
 }
 
 Route route_of(std::string_view path) {
-  return path == "/metrics" ? Route::kMetrics : Route::kNone;
+  if (path == "/metrics") return Route::kMetrics;
+  return path == "/metrics/exporter" ? Route::kExporter : Route::kNone;
 }
 
 // The q of "gzip;q=0.5"; 1 without one, 0 when it cannot be read.
 double quality_of(std::string_view parameters) {
-  const std::size_t at = parameters.find("q=");
-  if (at == std::string_view::npos) return 1.0;
-  const std::string_view number = parameters.substr(at + 2);
-  double q = 0;
-  const auto read = std::from_chars(number.data(), number.data() + number.size(), q);
-  return read.ec == std::errc() ? q : 0.0;
+  while (!parameters.empty()) {
+    const std::size_t end = std::min(parameters.find(';'), parameters.size());
+    const std::string_view parameter = trimmed(parameters.substr(0, end));
+    parameters.remove_prefix(std::min(end + 1, parameters.size()));
+    if (parameter.size() < 2 || lower(parameter[0]) != 'q' || parameter[1] != '=') continue;
+    double q = 0;
+    const char* last = parameter.data() + parameter.size();
+    const auto read = std::from_chars(parameter.data() + 2, last, q);
+    return read.ec == std::errc() && read.ptr == last ? q : 0.0;
+  }
+  return 1.0;
 }
 
 }  // namespace
 
 std::string_view route_name(Route route) noexcept {
-  return route == Route::kMetrics ? "/metrics" : "other";
+  constexpr std::array<std::string_view, 3> kNames = {"other", "/metrics", "/metrics/exporter"};
+  return kNames[static_cast<std::size_t>(route)];
 }
 
 std::string_view auth_failure_name(AuthFailure failure) noexcept {
@@ -149,9 +156,11 @@ Admission admit(const HttpRequest& request, const ScrapeTokens& tokens) {
     admission.status = 405;
     return admission;
   }
+  std::string encodings;  // several headers of one name are one list (RFC 9110, 5.3)
   for (const auto& [name, value] : request.headers) {
-    if (is_header(name, "accept-encoding")) admission.gzip = accepts_gzip(value);
+    if (is_header(name, "accept-encoding")) encodings.append(value).append(",");
   }
+  admission.gzip = accepts_gzip(encodings);
   admission.status = 200;
   return admission;
 }

@@ -7,40 +7,59 @@
 #include <atomic>
 #include <cstdio>
 
+#include "exposition/text_rules.h"
+
 namespace bao_exporter::log {
 
 namespace {
 
 std::atomic<LogFormat> g_format{LogFormat::kLogfmt};
 
-bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte == 0x7f;
+// What may not reach a terminal or a JSON reader as it is: control characters, those of C1 (U+0080
+// to U+009F) included, and bytes that are not UTF-8. `length` gets how many bytes it is.
+bool is_unsafe(std::string_view text, std::size_t at, std::size_t& length) {
+  const auto byte = static_cast<unsigned char>(text[at]);
+  length = 1;
+  if (byte < 0x80) return byte < 0x20 || byte == 0x7f;
+  const std::size_t sequence = text_rules::utf8_sequence(text, at);
+  if (sequence == 0) return true;
+  length = sequence;
+  return sequence == 2 && byte == 0xC2 && static_cast<unsigned char>(text[at + 1]) < 0xA0;
+}
+
+void append_code_point(std::string& out, std::string_view text, std::size_t at,
+                       std::size_t length) {
+  const auto byte = static_cast<unsigned char>(text[at]);
+  unsigned code = byte < 0x80 ? byte : 0xFFFD;  // the replacement character: not UTF-8
+  if (length == 2) code = static_cast<unsigned char>(text[at + 1]);
+  std::array<char, 8> escape{};
+  std::snprintf(escape.data(), escape.size(), "\\u%04x", code);
+  out += escape.data();
 }
 
 // A JSON string; logfmt takes the same quoting.
 void append_quoted(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
+  std::size_t length = 1;
+  for (std::size_t at = 0; at < text.size(); at += length) {
+    const char c = text[at];
+    if (is_unsafe(text, at, length)) {
+      append_code_point(out, text, at, length);
+    } else if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
-    } else if (is_control(c)) {
-      std::array<char, 8> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\u%04x",
-                    static_cast<unsigned>(static_cast<unsigned char>(c)));
-      out += escape.data();
     } else {
-      out += c;
+      out += text.substr(at, length);
     }
   }
   out += '"';
 }
 
 void append_logfmt_value(std::string& out, std::string_view text) {
-  bool plain = !text.empty();
-  for (const char c : text) {
-    if (c == ' ' || c == '"' || c == '=' || c == '\\' || is_control(c)) plain = false;
+  bool plain = !text.empty() && text.find_first_of(" \"=\\") == std::string_view::npos;
+  std::size_t length = 1;
+  for (std::size_t at = 0; at < text.size(); at += length) {
+    if (is_unsafe(text, at, length)) plain = false;
   }
   if (plain) {
     out += text;

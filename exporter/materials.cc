@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "bao_exporter/node_book.h"
 
@@ -50,29 +51,68 @@ Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(const ListenerCon
   return std::shared_ptr<const ScrapeTokens>(std::move(tokens));
 }
 
-Result<std::unique_ptr<Credentials>> Credentials::load(const Config& config) {
-  auto credentials = std::make_unique<Credentials>();
+namespace {
+
+bool same_trust(const TlsTrust* a, const TlsTrust& b) {
+  return a != nullptr && a->system_authorities == b.system_authorities &&
+         a->authorities_pem == b.authorities_pem &&
+         a->client_certificate_pem == b.client_certificate_pem &&
+         a->client_key_pem == b.client_key_pem;
+}
+
+bool same_secret(const Slot<Secret>* slot, const Secret& secret) {
+  if (slot == nullptr) return false;
+  const auto known = slot->get();
+  return known != nullptr && known->reveal() == secret.reveal();
+}
+
+}  // namespace
+
+std::optional<Error> Credentials::load(const Config& config) {
+  struct Read {
+    std::shared_ptr<const TlsTrust> trust;
+    std::shared_ptr<const Secret> token;
+  };
+  std::map<std::string, Read> read;
   for (const ClusterConfig& cluster : config.clusters) {
+    Read& mine = read[cluster.cluster];
     auto trust = load_trust(cluster.ca_file, cluster.client_cert_file, cluster.client_key_file);
     if (!trust.ok()) return trust.error();
-    credentials->trusts_.push_back(std::move(trust).value());
-    credentials->tokens_.push_back(nullptr);
+    mine.trust = std::move(trust).value();
     if (cluster.auth.method == AuthMethod::kNone) continue;
     auto token = Secret::load(cluster.auth.token_file, {cluster.auth.allow_group_read});
     if (!token.ok()) return token.error();
-    credentials->tokens_.back() = std::make_unique<Slot<Secret>>();
-    credentials->tokens_.back()->set(std::move(token).value());
+    mine.token = std::move(token).value();
   }
-  return credentials;
+  std::map<std::string, Credential> before = std::exchange(credentials_, {});
+  trust_changed_ = false;
+  for (auto& [cluster, mine] : read) {
+    Credential credential = std::move(before[cluster]);
+    if (!same_trust(credential.trust.get(), *mine.trust)) {
+      credential.trust = std::move(mine.trust);
+      trust_changed_ = true;
+    }
+    if (mine.token == nullptr) {
+      credential.token = nullptr;
+    } else if (!same_secret(credential.token.get(), *mine.token)) {
+      if (credential.token == nullptr) credential.token = std::make_shared<Slot<Secret>>();
+      credential.token->set(std::move(mine.token));
+      ++credential.generation;
+      credential.loaded = WallClock::now();
+    }
+    credentials_.emplace(cluster, std::move(credential));
+  }
+  return std::nullopt;
 }
 
 std::vector<PollTarget> Credentials::equip(const Config& config) const {
   std::vector<PollTarget> targets = poll_targets(config);
   std::size_t target = 0;
-  for (std::size_t cluster = 0; cluster < config.clusters.size(); ++cluster) {
-    for (const NodeConfig& node : config.clusters[cluster].nodes) {
-      targets[target].trust = trusts_[cluster];
-      if (node.metrics_auth) targets[target].token = tokens_[cluster].get();
+  for (const ClusterConfig& cluster : config.clusters) {
+    const Credential& credential = credentials_.at(cluster.cluster);
+    for (const NodeConfig& node : cluster.nodes) {
+      targets[target].trust = credential.trust;
+      if (node.metrics_auth) targets[target].token = credential.token;
       ++target;
     }
   }

@@ -1,7 +1,10 @@
 // What is read from files before anything starts: whom to trust, and the tokens.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,17 +27,32 @@ namespace bao_exporter {
 [[nodiscard]] Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(
     const ListenerConfig& config);
 
-// One credential for each cluster, in configuration order. The slots must outlive the Poller.
+// One credential for each cluster, by its name. Threads: one; the slots are read by the poll
+// thread.
 class Credentials {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Credentials>> load(const Config& config);
+  struct Credential {
+    std::shared_ptr<const TlsTrust> trust;
+    std::shared_ptr<Slot<Secret>> token;  // null: the cluster needs none
+    std::uint64_t generation = 0;         // contents of the token's file so far
+    WallTime loaded{};
+  };
+
+  // Reads everything that `config` names; nothing changes when something cannot be read. A cluster
+  // that was there before keeps its slot, so polls take a new token from their next start on.
+  // Errors: kIo, kTokenUnreadable, naming the file.
+  [[nodiscard]] std::optional<Error> load(const Config& config);
 
   // poll_targets() with whom to trust and which token to send.
   [[nodiscard]] std::vector<PollTarget> equip(const Config& config) const;
 
+  [[nodiscard]] const std::map<std::string, Credential>& by_cluster() const { return credentials_; }
+  // True when the last load changed whom to trust: connections have to be made anew.
+  [[nodiscard]] bool trust_changed() const { return trust_changed_; }
+
  private:
-  std::vector<std::shared_ptr<const TlsTrust>> trusts_;
-  std::vector<std::unique_ptr<Slot<Secret>>> tokens_;  // null: the cluster needs none
+  std::map<std::string, Credential> credentials_;
+  bool trust_changed_ = false;
 };
 
 }  // namespace bao_exporter

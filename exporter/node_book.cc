@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "bao_exporter/log.h"
 #include "bao_exporter/own_text.h"
@@ -52,13 +54,8 @@ std::string node_identity(const ClusterConfig& cluster, const NodeConfig& node) 
   return render_identity({labels.begin(), labels.end()});
 }
 
-NodeBook::NodeBook(const Config& config, std::uint64_t hash_seed) : poll_(config.poll) {
-  const LimitsConfig& limits = config.limits;
-  options_.limits = {limits.samples_max, limits.series_per_family_max, limits.line_bytes_max,
-                     limits.labels_per_sample_max};
+NodeBook::NodeBook(const Config& config, std::uint64_t hash_seed) {
   options_.hash_seed = hash_seed;
-  options_.role_on_samples = config.output.role_label == RoleLabel::kSamples;
-  options_.leader_only_from_active = config.output.leader_only_from_active;
   const auto counter = [&](const char* name, const char* help) {
     return &prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
   };
@@ -73,7 +70,49 @@ NodeBook::NodeBook(const Config& config, std::uint64_t hash_seed) : poll_(config
                     .Name("bao_node_poll_duration_seconds")
                     .Help("Time of one poll: all requests to the node, from first to last byte.")
                     .Register(registry_);
+  set_options(config);
   for (std::size_t i = 0; i < config.clusters.size(); ++i) add_cluster(config.clusters[i], i);
+}
+
+void NodeBook::set_options(const Config& config) {
+  poll_ = config.poll;
+  const LimitsConfig& limits = config.limits;
+  options_.limits = {limits.samples_max, limits.series_per_family_max, limits.line_bytes_max,
+                     limits.labels_per_sample_max};
+  options_.role_on_samples = config.output.role_label == RoleLabel::kSamples;
+  options_.leader_only_from_active = config.output.leader_only_from_active;
+}
+
+void NodeBook::replace(const Config& config) {
+  std::vector<ClusterState> old_clusters = std::exchange(clusters_, {});
+  std::map<std::string, NodeState> kept;
+  std::map<std::string, std::string> last_active;  // cluster -> node
+  for (const ClusterState& cluster : old_clusters) {
+    if (cluster.last_active) last_active[cluster.name] = nodes_[*cluster.last_active].name;
+  }
+  for (NodeState& node : nodes_) kept.emplace(node.name, std::move(node));
+  nodes_.clear();
+  set_options(config);
+  for (std::size_t i = 0; i < config.clusters.size(); ++i) add_cluster(config.clusters[i], i);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    NodeState& node = nodes_[i];
+    if (const auto old = kept.find(node.name);
+        old != kept.end() && old->second.identity == node.identity) {
+      const std::size_t cluster = node.cluster;
+      node = std::move(old->second);  // its counters are the same: equal labels, equal counter
+      node.cluster = cluster;
+      kept.erase(old);
+    }
+    ClusterState& cluster = clusters_[node.cluster];
+    if (last_active[cluster.name] == node.name) cluster.last_active = i;
+  }
+  for (const auto& [name, node] : kept) remove_counters(node);
+  for (const ClusterState& old : old_clusters) {
+    const bool stays = std::any_of(clusters_.begin(), clusters_.end(), [&](const auto& cluster) {
+      return cluster.failovers == old.failovers;
+    });
+    if (!stays) failovers_->Remove(old.failovers);
+  }
 }
 
 void NodeBook::add_cluster(const ClusterConfig& cluster, std::size_t index) {
@@ -84,18 +123,35 @@ void NodeBook::add_cluster(const ClusterConfig& cluster, std::size_t index) {
   state.failovers = &failovers_->Add({{"cluster", cluster.cluster}});
   clusters_.push_back(std::move(state));
   for (const NodeConfig& config : cluster.nodes) {
-    NodeState node;
+    NodeState node = new_node(cluster, config);
     node.cluster = index;
-    node.name = cluster.cluster + "/" + config.name;
-    node.identity = node_identity(cluster, config);
-    node.registry_labels = for_registry(identity_labels(cluster, config));
-    node.role_changes = &role_changes_->Add(node.registry_labels);
-    node.poll_duration = &durations_->Add(node.registry_labels, kPollSeconds);
-    for (std::size_t cause = 0; cause < kDropCauseCount; ++cause) {
-      node.dropped[cause] = &dropped_->Add(
-          with(node.registry_labels, "cause", drop_cause_name(static_cast<DropCause>(cause))));
-    }
     nodes_.push_back(std::move(node));
+  }
+}
+
+NodeState NodeBook::new_node(const ClusterConfig& cluster, const NodeConfig& config) {
+  NodeState node;
+  node.name = cluster.cluster + "/" + config.name;
+  node.identity = node_identity(cluster, config);
+  node.registry_labels = for_registry(identity_labels(cluster, config));
+  node.role_changes = &role_changes_->Add(node.registry_labels);
+  node.poll_duration = &durations_->Add(node.registry_labels, kPollSeconds);
+  for (std::size_t cause = 0; cause < kDropCauseCount; ++cause) {
+    node.dropped[cause] = &dropped_->Add(
+        with(node.registry_labels, "cause", drop_cause_name(static_cast<DropCause>(cause))));
+  }
+  return node;
+}
+
+void NodeBook::remove_counters(const NodeState& node) {
+  // A node of the same labels may have taken its place under another name: then they are shared.
+  const auto in_use = [&](const NodeState& other) { return other.identity == node.identity; };
+  if (std::any_of(nodes_.begin(), nodes_.end(), in_use)) return;
+  role_changes_->Remove(node.role_changes);
+  durations_->Remove(node.poll_duration);
+  for (prometheus::Counter* counter : node.dropped) dropped_->Remove(counter);
+  for (prometheus::Counter* counter : node.polls) {
+    if (counter != nullptr) polls_->Remove(counter);
   }
 }
 
@@ -107,7 +163,9 @@ bool NodeBook::note_poll(PollResult result) {
   Outcome outcome = judge_poll(std::move(result.answers), options);
   node.contradicted = outcome.ask_again;
   if (outcome.ask_again) return true;
-  count_poll(node, result, outcome.reason);
+  if (!node.counted_poll) count_poll(node, node.latest.reason);  // never published
+  node.counted_poll = false;
+  observe_duration(node, result, outcome.reason);
   if (outcome.reason != node.latest.reason || !node.polled) {
     (outcome.reason == ErrorCode::kOk ? log::info : log::warn)(
         "poll", {{"node", node.name},
@@ -120,16 +178,26 @@ bool NodeBook::note_poll(PollResult result) {
     node.clock_offset = static_cast<double>(outcome.health->server_time) -
                         std::floor(unix_seconds(result.ended_wall));
   }
+  const bool same_claim = node.claim_looked_twice && outcome.active_time == node.latest.active_time;
+  node.claim_looked_twice =
+      outcome.claims_active && (same_claim || (result.second_look && node.claim_questioned));
+  node.claim_questioned = false;
   node.latest = std::move(outcome);
   node.polled = true;
-  node.claim_looked_twice = result.second_look && node.claim_questioned;
-  node.claim_questioned = false;
   node.started = result.started;
   return false;
 }
 
-void NodeBook::count_poll(NodeState& node, const PollResult& result, ErrorCode reason) {
-  polls_->Add(with(node.registry_labels, "reason", reason_name(reason))).Increment();
+void NodeBook::count_poll(NodeState& node, ErrorCode reason) {
+  prometheus::Counter*& polls = node.polls[static_cast<std::size_t>(reason)];
+  if (polls == nullptr) {
+    polls = &polls_->Add(with(node.registry_labels, "reason", reason_name(reason)));
+  }
+  polls->Increment();
+  node.counted_poll = true;
+}
+
+void NodeBook::observe_duration(NodeState& node, const PollResult& result, ErrorCode reason) {
   const double seconds = seconds_between(result.started, result.ended);
   node.poll_duration->Observe(seconds);
   log::debug("poll ended", {{"node", node.name},
@@ -151,10 +219,15 @@ std::vector<std::size_t> NodeBook::decide(TimePoint now, WallTime wall) {
                         node.started, node.claim_looked_twice || node.claim_confirmed});
     }
     const std::vector<Verdict> verdicts = arbitrate(claims);
+    const bool several = std::any_of(verdicts.begin(), verdicts.end(),
+                                     [](const Verdict& verdict) { return verdict.confirmed; });
     for (std::size_t i = 0; i < members.size(); ++i) {
-      settle(nodes_[members[i]], verdicts[i], now, wall);
+      NodeState& node = nodes_[members[i]];
+      settle(node, verdicts[i].withheld, now, wall);
+      // Of two that are confirmed either may be the newer one at the next publication.
+      node.claim_confirmed = several && claims[i].claims_active && !verdicts[i].withheld;
       if (!verdicts[i].ask_again) continue;
-      nodes_[members[i]].claim_questioned = true;
+      node.claim_questioned = true;
       ask_again.push_back(members[i]);
     }
     note_failover(cluster);
@@ -166,17 +239,16 @@ bool NodeBook::overdue(const NodeState& node, TimePoint now) const {
   return node.polled && now > node.started + poll_.interval + poll_.stale_after;
 }
 
-void NodeBook::settle(NodeState& node, const Verdict& verdict, TimePoint now, WallTime wall) {
+void NodeBook::settle(NodeState& node, bool withheld, TimePoint now, WallTime wall) {
   Role role = node.latest.role;
   ErrorCode reason = node.latest.reason;
   if (overdue(node, now)) {
     role = Role::kUnknown;
     reason = ErrorCode::kOverdue;
-  } else if (verdict.withheld) {
+  } else if (withheld) {
     role = Role::kUnknown;
     reason = ErrorCode::kSuperseded;
   }
-  node.claim_confirmed = verdict.confirmed;
   node.served = node.latest.part != nullptr && reason == ErrorCode::kOk;
   if (role != node.role || !node.role_since) {
     log::info("role", {{"node", node.name},
@@ -187,6 +259,8 @@ void NodeBook::settle(NodeState& node, const Verdict& verdict, TimePoint now, Wa
   }
   node.role = role;
   node.reason = reason;
+  node.decided_from = node.latest.role;
+  if (!node.counted_poll && reason != ErrorCode::kOverdue) count_poll(node, reason);
 }
 
 void NodeBook::note_failover(std::size_t cluster) {
@@ -208,7 +282,7 @@ void NodeBook::note_failover(std::size_t cluster) {
 }
 
 bool NodeBook::role_would_change(std::size_t node) const {
-  return nodes_[node].latest.role != nodes_[node].role;
+  return nodes_[node].latest.role != nodes_[node].decided_from;
 }
 
 std::vector<MergeSource> NodeBook::sources(std::vector<std::size_t>& nodes) const {

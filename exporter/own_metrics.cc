@@ -12,11 +12,10 @@ using prometheus::BuildCounter;
 using prometheus::BuildGauge;
 using prometheus::BuildHistogram;
 
-const prometheus::Histogram::BucketBoundaries kScrapeSeconds = {0.0005, 0.001, 0.0025, 0.005,
-                                                                0.01,   0.025, 0.05,   0.1,
-                                                                0.25,   1,     5};
-const prometheus::Histogram::BucketBoundaries kPublishSeconds = {0.0005, 0.001, 0.005, 0.01, 0.05,
-                                                                 0.1,    0.5,   1,     5};
+const prometheus::Histogram::BucketBoundaries kScrapeSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025,
+                                                                0.05,  0.1,    0.25,  1,    5};
+const prometheus::Histogram::BucketBoundaries kPublishSeconds = {0.001, 0.005, 0.01, 0.05,
+                                                                 0.1,   0.5,   1,    5};
 
 prometheus::Family<prometheus::Counter>& counters(prometheus::Registry& registry, const char* name,
                                                   const char* help) {

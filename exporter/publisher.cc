@@ -1,5 +1,6 @@
 #include "bao_exporter/publisher.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "bao_exporter/log.h"
@@ -10,14 +11,16 @@ namespace {
 constexpr Milliseconds kPatience{1'000};  // after the first poll of a round has ended
 }
 
-Publisher::Publisher(const Config& config, std::uint64_t hash_seed, Slot<Snapshot>& snapshots)
-    : poll_(config.poll), snapshots_(snapshots), book_(config, hash_seed) {
+Publisher::Publisher(const Config& config, std::uint64_t hash_seed, Slot<Snapshot>& snapshots,
+                     OwnMetrics& metrics)
+    : poll_(config.poll), snapshots_(snapshots), metrics_(metrics), book_(config, hash_seed) {
   for (std::size_t i = 0; i < book_.size(); ++i) never_polled_.insert(i);
 }
 
-void Publisher::polls_started(std::vector<std::size_t> targets) {
+void Publisher::polls_started(std::uint64_t generation, std::vector<std::size_t> targets) {
   {
     std::scoped_lock lock(mutex_);
+    if (generation != arrived_.generation) return;
     arrived_.started.insert(arrived_.started.end(), targets.begin(), targets.end());
   }
   arrival_.notify_one();
@@ -26,50 +29,90 @@ void Publisher::polls_started(std::vector<std::size_t> targets) {
 void Publisher::poll_ended(PollResult result) {
   {
     std::scoped_lock lock(mutex_);
+    if (result.generation != arrived_.generation) return;  // of nodes that are not ours any more
     const std::size_t target = result.target;
+    if (arrived_.ended.contains(target)) arrived_.replaced.push_back(target);
     arrived_.ended.insert_or_assign(target, std::move(result));
+  }
+  arrival_.notify_one();
+}
+
+void Publisher::replace(const Config& config, std::uint64_t generation) {
+  {
+    std::scoped_lock lock(mutex_);
+    arrived_ = {config, generation, {}, {}, {}};
   }
   arrival_.notify_one();
 }
 
 void Publisher::run(const std::stop_token& stop) {
   while (auto arrived = wait(stop)) {
-    under_way_.insert(arrived->started.begin(), arrived->started.end());
+    config_generation_ = arrived->generation;
+    if (arrived->config) take_config(*arrived->config);
+    for (const std::size_t target : arrived->started) ++under_way_[target];
+    for (const std::size_t target : arrived->replaced) note_ended(target);
     for (auto& [target, result] : arrived->ended) take(std::move(result));
     const TimePoint now = Clock::now();
+    metrics_.build_loop().beat(now);
     if (publication_due(now)) publish(now);
   }
 }
 
-// What arrived, possibly nothing when it is time to publish; nullopt: stop.
+// What arrived, possibly nothing when it is time to publish or to give a sign of life; nullopt:
+// stop.
 std::optional<Publisher::Arrived> Publisher::wait(const std::stop_token& stop) {
-  const auto something = [this] { return !arrived_.started.empty() || !arrived_.ended.empty(); };
+  const auto something = [this] {
+    return arrived_.config || !arrived_.started.empty() || !arrived_.ended.empty();
+  };
+  TimePoint until = Clock::now() + Heartbeat::kLongestWait;
+  if (first_ended_ && never_polled_.empty()) until = std::min(until, *first_ended_ + kPatience);
   std::unique_lock lock(mutex_);
-  if (first_ended_ && never_polled_.empty()) {
-    arrival_.wait_until(lock, stop, *first_ended_ + kPatience, something);
-  } else {
-    arrival_.wait(lock, stop, something);
-  }
+  arrival_.wait_until(lock, stop, until, something);
   if (stop.stop_requested()) return std::nullopt;
-  return std::exchange(arrived_, {});
+  Arrived arrived = std::exchange(arrived_, {});
+  arrived_.generation = arrived.generation;
+  return arrived;
+}
+
+void Publisher::take_config(const Config& config) {
+  poll_ = config.poll;
+  book_.replace(config);
+  types_ = {};  // ranks are places in the configuration: they are learned anew
+  under_way_.clear();
+  held_.clear();
+  never_polled_.clear();
+  if (snapshots_.get() == nullptr) {
+    for (std::size_t i = 0; i < book_.size(); ++i) never_polled_.insert(i);
+    return;
+  }
+  first_ended_ = Clock::now();  // nodes that are gone end now, not with the next round
+  role_changed_ = true;
 }
 
 void Publisher::take(PollResult result) {
   const std::size_t target = result.target;
   const TimePoint ended = result.ended;
+  const bool was_under_way = under_way_.contains(target);
+  note_ended(target);
   if (book_.note_poll(std::move(result))) {
-    ask_again_({target});
-    return;  // Its poll counts as under way until the second look has ended.
+    ask_again_(config_generation_, {target});
+    if (was_under_way) held_.insert(target);
+    return;
   }
-  under_way_.erase(target);
+  held_.erase(target);
   never_polled_.erase(target);
   if (!first_ended_) first_ended_ = ended;
   if (book_.role_would_change(target)) role_changed_ = true;
 }
 
+void Publisher::note_ended(std::size_t target) {
+  const auto at = under_way_.find(target);
+  if (at != under_way_.end() && --at->second <= 0) under_way_.erase(at);
+}
+
 bool Publisher::publication_due(TimePoint now) const {
   if (!first_ended_ || !never_polled_.empty()) return false;
-  return under_way_.empty() || role_changed_ || now >= *first_ended_ + kPatience;
+  return (under_way_.empty() && held_.empty()) || role_changed_ || now >= *first_ended_ + kPatience;
 }
 
 void Publisher::publish(TimePoint now) {
@@ -85,15 +128,19 @@ void Publisher::publish(TimePoint now) {
   body.own(own);
   body.append(std::move(merged.rope));
   auto snapshot = std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
-                                                   now + poll_.stale_after, ++generation_);
-  if (gzip_asked_.exchange(false, std::memory_order_relaxed)) (void)snapshot->deflated();
-  log::debug("published", {{"generation", std::to_string(generation_)},
+                                                   now + poll_.stale_after, ++snapshot_generation_);
+  if (gzip_asked_.exchange(false, std::memory_order_relaxed)) {
+    metrics_.note_compressed(snapshot->deflated().bytes.size());
+  }
+  log::debug("published", {{"generation", std::to_string(snapshot_generation_)},
                            {"bytes", std::to_string(snapshot->body().bytes())},
                            {"samples", std::to_string(merged.samples)}});
+  metrics_.note_publication(snapshot_generation_, snapshot->body().bytes(),
+                            std::chrono::duration<double>(Clock::now() - now).count());
   snapshots_.set(std::move(snapshot));
   first_ended_.reset();
   role_changed_ = false;
-  if (!ask_again.empty()) ask_again_(ask_again);
+  if (!ask_again.empty()) ask_again_(config_generation_, ask_again);
 }
 
 }  // namespace bao_exporter

@@ -20,6 +20,7 @@ struct Arguments {
   std::string log_level;
   bool check = false;
   bool nodes = false;
+  std::string reference;  // keys or reasons; empty: not asked
 };
 
 ConfigEnvironment environment() {
@@ -39,14 +40,16 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
       ->capture_default_str();
   app.add_option("--web.listen-address", arguments.listen_address,
                  "host:port to listen on, instead of listener.address.");
-  app.add_option("--log.level", arguments.log_level, "Instead of log.level.")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+  app.add_option("--log.level", arguments.log_level, "Instead of log.level.");
   app.fallthrough();
   app.require_subcommand(0, 1);
   app.add_subcommand("check", "Read the configuration, print every problem, and end.")
       ->callback([&] { arguments.check = true; });
   app.add_subcommand("nodes", "Print a line for each node, as the running exporter tells it.")
       ->callback([&] { arguments.nodes = true; });
+  app.add_subcommand("reference", "Print the keys or the reasons that this binary knows.")
+      ->add_option("what", arguments.reference, "keys or reasons")
+      ->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -55,12 +58,21 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
   return std::nullopt;
 }
 
-void apply(const Arguments& arguments, Config& config) {
-  if (!arguments.listen_address.empty()) config.listener.addresses = {arguments.listen_address};
-  if (arguments.log_level == "debug") config.log.level = LogLevel::kDebug;
-  if (arguments.log_level == "info") config.log.level = LogLevel::kInfo;
-  if (arguments.log_level == "warn") config.log.level = LogLevel::kWarn;
-  if (arguments.log_level == "error") config.log.level = LogLevel::kError;
+// The arguments over the file. False, with words on standard error, when one cannot be read.
+bool apply(const Arguments& arguments, Config& config) {
+  ListenAddress address;
+  if (!arguments.listen_address.empty()) {
+    if (!parse_listen_address(arguments.listen_address, address)) {
+      std::cerr << "--web.listen-address: must be host:port or [v6]:port\n";
+      return false;
+    }
+    config.listener.addresses = {arguments.listen_address};
+  }
+  if (!arguments.log_level.empty() && !parse_log_level(arguments.log_level, config.log.level)) {
+    std::cerr << "--log.level: must be debug, info, warn or error\n";
+    return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -74,16 +86,25 @@ int cli::report(const ConfigOutcome& outcome) {
 }
 
 int run(int argc, char** argv) {
+  ::unsetenv("SSLKEYLOGFILE");  // libcurl would write the keys of our TLS sessions there
   Arguments arguments;
   if (const auto code = parse_arguments(argc, argv, arguments)) return *code;
-  ConfigOutcome outcome = load_config(arguments.config_file, environment());
+  if (!arguments.reference.empty()) return cli::reference(arguments.reference);
+  const ConfigEnvironment from_outside = environment();
+  const ConfigLoader loader = [arguments, from_outside] {
+    ConfigOutcome outcome = load_config(arguments.config_file, from_outside);
+    (void)apply(arguments, outcome.config);
+    return outcome;
+  };
+  ConfigOutcome outcome = load_config(arguments.config_file, from_outside);
   if (const int code = cli::report(outcome); code != cli::kGood) return code;
-  apply(arguments, outcome.config);
+  if (!apply(arguments, outcome.config)) return cli::kUsage;
   if (arguments.check) {
     std::cout << arguments.config_file << ": good\n";
     return cli::kGood;
   }
-  return arguments.nodes ? cli::nodes(outcome.config) : cli::serve(outcome.config);
+  if (arguments.nodes) return cli::nodes(outcome.config);
+  return cli::serve(std::move(outcome), loader);
 }
 
 }  // namespace bao_exporter

@@ -1,8 +1,5 @@
 #include "bao_exporter/scrape_service.h"
 
-#include "bao_exporter/own_text.h"
-#include "build_info.h"
-
 namespace bao_exporter {
 
 namespace {
@@ -20,7 +17,7 @@ std::string_view words_for(int status) {
     case 400:
       return "bad request: this port takes no bodies\n";
     case 404:
-      return "not found: this port serves /metrics\n";
+      return "not found: this port serves /metrics and /metrics/exporter\n";
     case 405:
       return "method not allowed: use GET or HEAD\n";
     default:
@@ -51,39 +48,21 @@ Rope compressed_alone(const std::string& text) {
 
 }  // namespace
 
-ScrapeService::ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeTokens>& tokens)
-    : snapshots_(snapshots),
-      tokens_(tokens),
-      scrapes_(prometheus::BuildCounter()
-                   .Name("bao_exporter_scrapes_total")
-                   .Help("Authenticated requests, by path, answer and the name of their token.")
-                   .Register(registry_)),
-      auth_failures_(prometheus::BuildCounter()
-                         .Name("bao_exporter_auth_failures_total")
-                         .Help("Requests that were refused for want of a valid token, by cause.")
-                         .Register(registry_)) {
-  auto& build = prometheus::BuildGauge()
-                    .Name("bao_exporter_build_info")
-                    .Help("Version and revision of this exporter.")
-                    .Register(registry_);
-  build.Add({{"version", std::string(kVersion)}, {"revision", std::string(kRevision)}}).Set(1);
-}
+ScrapeService::ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeTokens>& tokens,
+                             OwnMetrics& metrics)
+    : snapshots_(snapshots), tokens_(tokens), metrics_(metrics) {}
 
 Reply ScrapeService::answer(const HttpRequest& request, TimePoint now) {
   const auto tokens = tokens_.get();
   const Admission admission = admit(request, *tokens);
-  if (admission.auth_failure != AuthFailure::kNone) {
-    auth_failures_.Add({{"cause", std::string(auth_failure_name(admission.auth_failure))}})
-        .Increment();
-    return refuse(admission);
-  }
   Reply reply = refuse(admission);
-  if (admission.status == 200) serve_metrics(admission, now, reply);
-  scrapes_
-      .Add({{"path", std::string(route_name(admission.route))},
-            {"code", std::to_string(reply.status)},
-            {"token", std::string(admission.token_name)}})
-      .Increment();
+  if (admission.auth_failure != AuthFailure::kNone) {
+    metrics_.note_auth_failure(auth_failure_name(admission.auth_failure));
+    return reply;
+  }
+  if (admission.status == 200) serve(admission, now, reply);
+  metrics_.note_scrape(route_name(admission.route), reply.status, admission.token_name,
+                       std::chrono::duration<double>(Clock::now() - now).count());
   return reply;
 }
 
@@ -103,6 +82,19 @@ Reply ScrapeService::refuse(const Admission& admission) const {
   return reply;
 }
 
+void ScrapeService::serve(const Admission& admission, TimePoint now, Reply& reply) {
+  if (admission.route == Route::kMetrics) return serve_metrics(admission, now, reply);
+  BAO_CHECK(admission.route == Route::kExporter);
+  reply.headers.emplace_back("Content-Type", kExpositionType);
+  const std::string own = metrics_.render("process_", now);
+  if (admission.gzip) {
+    reply.headers.emplace_back("Content-Encoding", "gzip");
+    reply.body = compressed_alone(own);
+  } else {
+    add_text(reply.body, own);
+  }
+}
+
 void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Reply& reply) {
   const auto snapshot = snapshots_.get();
   if (snapshot == nullptr) {
@@ -114,7 +106,7 @@ void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Rep
   reply.headers.emplace_back("Content-Type", kExpositionType);
   reply.headers.emplace_back("Vary", "Accept-Encoding");
   const bool overdue = snapshot->overdue_at(now);
-  std::string own = own_families();
+  std::string own = metrics_.render("bao_exporter_process_", now);
   if (admission.gzip) {
     gzip_asked_();
     reply.headers.emplace_back("Content-Encoding", "gzip");
@@ -130,12 +122,6 @@ void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Rep
     reply.body.own(snapshot);
   }
   add_text(reply.body, std::move(own));
-}
-
-std::string ScrapeService::own_families() const {
-  OwnText text;
-  text.append(registry_.Collect());
-  return text.take();
 }
 
 }  // namespace bao_exporter

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bao_exporter/config.h"
+#include "bao_exporter/daemon.h"
 
 namespace bao_exporter::cli {
 
@@ -16,7 +17,10 @@ inline constexpr int kUsage = 2;
 // `nodes`: one line for each node, as the running exporter of this configuration tells it.
 [[nodiscard]] int nodes(const Config& config);
 
-// The exporter itself, until SIGTERM or SIGINT.
-[[nodiscard]] int serve(const Config& config);
+// `reference`: the keys or the reasons that this binary knows.
+[[nodiscard]] int reference(const std::string& what);
+
+// The exporter itself, until SIGTERM or SIGINT. `outcome` has no problems.
+[[nodiscard]] int serve(ConfigOutcome outcome, const ConfigLoader& loader);
 
 }  // namespace bao_exporter::cli

@@ -67,18 +67,34 @@ class Merger {
     const FamilyPart& first = family_at(same.front());
     const MetricType type =
         types_.settle(first.name, sources_[same.front().source].rank, first.type);
+    const bool taken = is_part_of_written(first.name);
     bool header_written = false;
     for (const Position& position : same) {
       const FamilyPart& family = family_at(position);
-      if (family.type != type) {
+      if (family.type != type || taken) {
         merged_.type_conflicts[position.source] += family.samples;
         continue;
       }
       if (!header_written) write_header(family);
       header_written = true;
+      if (type == MetricType::kSummary || type == MetricType::kHistogram) {
+        suffixed_.emplace(family.name, type);
+      }
       pieces_.push_back({family.lines});
       merged_.samples += family.samples;
     }
+  }
+
+  // Gauge `x_sum` of one node beside summary `x` of another: readers of the format take its samples
+  // for the summary's. `x` comes before `x_sum`, so it is known by now, and it stays.
+  [[nodiscard]] bool is_part_of_written(std::string_view name) const {
+    for (const std::string_view suffix : {"_sum", "_count", "_bucket"}) {
+      if (!name.ends_with(suffix)) continue;
+      const auto base = suffixed_.find(name.substr(0, name.size() - suffix.size()));
+      if (base == suffixed_.end()) continue;
+      if (suffix != "_bucket" || base->second == MetricType::kHistogram) return true;
+    }
+    return false;
   }
 
   void write_header(const FamilyPart& family) {
@@ -103,6 +119,7 @@ class Merger {
   std::shared_ptr<std::string> headers_;
   Queue queue_;
   std::vector<Piece> pieces_;
+  std::map<std::string_view, MetricType> suffixed_;  // summaries and histograms written so far
   Merged merged_;
 };
 

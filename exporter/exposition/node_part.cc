@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "bao_exporter/format.h"
+#include "bao_exporter/hash.h"
 
 namespace bao_exporter {
 
@@ -132,7 +133,7 @@ class PartRenderer {
   }
 
   void add_family(const Exposition& exposition, const Family& family) {
-    if (has_prefix_of(plan_.reserved_family_prefixes, family.name)) {
+    if (is_reserved(family)) {
       return drop(DropCause::kReservedName, family.sample_count);
     }
     if (plan_.leader_only && plan_.leader_only(family)) {
@@ -158,6 +159,15 @@ class PartRenderer {
         {family.name, family.help, {}, family.type, family.has_help, rendered});
   }
 
+  // The samples of summary `x` are called x_sum and x_count.
+  [[nodiscard]] bool is_reserved(const Family& family) const {
+    const bool suffixed =
+        family.type == MetricType::kSummary || family.type == MetricType::kHistogram;
+    const auto& prefixes = plan_.reserved_family_prefixes;
+    return has_prefix_of(prefixes, family.name) ||
+           (suffixed && has_prefix_of(prefixes, std::string(family.name) + "_"));
+  }
+
   // Empty: all of them. Only families in which two samples can have become equal are looked at.
   std::vector<bool> samples_to_keep(const Exposition& exposition, const Family& family,
                                     bool state_label) {
@@ -166,7 +176,8 @@ class PartRenderer {
       std::uint32_t index;
       bool had_removed;
     };
-    std::unordered_map<std::string, Holder> holders;
+    const auto hash = [this](const std::string& key) { return hash_bytes(key, plan_.hash_seed); };
+    std::unordered_map<std::string, Holder, decltype(hash)> holders(family.sample_count, hash);
     std::vector<bool> kept(family.sample_count, true);
     for (std::uint32_t i = 0; i < family.sample_count; ++i) {
       const Sample& sample = exposition.samples[family.sample_begin + i];

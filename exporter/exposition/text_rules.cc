@@ -32,8 +32,17 @@ bool fits_a_double(std::string_view digits) {
   return std::from_chars(digits.data(), digits.data() + digits.size(), value).ec == std::errc();
 }
 
-// Length of the valid multi-byte UTF-8 sequence at `at`, 0 when there is none (RFC 3629: no
-// overlong forms, no surrogates, at most U+10FFFF).
+// True when eight bytes are all ASCII above carriage return or ordinary text: the fast way.
+bool eight_plain_bytes(const char* p) {
+  std::uint64_t word;
+  std::memcpy(&word, p, sizeof word);
+  constexpr std::uint64_t kHigh = 0x8080808080808080, kOnes = 0x0101010101010101;
+  const auto has_zero = [](std::uint64_t v) { return (v - kOnes) & ~v & kHigh; };
+  return (word & kHigh) == 0 && has_zero(word) == 0 && has_zero(word ^ (kOnes * '\r')) == 0;
+}
+
+}  // namespace
+
 std::size_t utf8_sequence(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const auto continues = [&](std::size_t i, unsigned low, unsigned high) {
@@ -56,17 +65,6 @@ std::size_t utf8_sequence(std::string_view text, std::size_t at) {
   }
   return 0;
 }
-
-// True when eight bytes are all ASCII above carriage return or ordinary text: the fast way.
-bool eight_plain_bytes(const char* p) {
-  std::uint64_t word;
-  std::memcpy(&word, p, sizeof word);
-  constexpr std::uint64_t kHigh = 0x8080808080808080, kOnes = 0x0101010101010101;
-  const auto has_zero = [](std::uint64_t v) { return (v - kOnes) & ~v & kHigh; };
-  return (word & kHigh) == 0 && has_zero(word) == 0 && has_zero(word ^ (kOnes * '\r')) == 0;
-}
-
-}  // namespace
 
 bool is_value(std::string_view token) {
   std::size_t i = 0;

@@ -21,6 +21,10 @@ inline bool is_name_byte(char c) { return is_name_start(c) || is_digit(c); }
 // An optional sign and 1 to 18 digits.
 [[nodiscard]] bool is_timestamp(std::string_view token);
 
+// Length of the valid multi-byte UTF-8 sequence at `at`, 0 when there is none (RFC 3629: no
+// overlong forms, no surrogates, at most U+10FFFF).
+[[nodiscard]] std::size_t utf8_sequence(std::string_view text, std::size_t at);
+
 // Offset of the first byte that no exposition may hold (NUL, carriage return, a byte that does not
 // continue valid UTF-8), or npos.
 [[nodiscard]] std::size_t find_illegal_byte(std::string_view text);

@@ -10,8 +10,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 
 #include "bao_exporter/listener.h"
 #include "bao_exporter/log.h"
@@ -28,6 +32,9 @@ constexpr std::size_t kWriteBytes = std::size_t{64} << 10;  // four full TLS rec
 // Only clients that have shown a valid token may stay idle; everybody else has request_timeout.
 constexpr const char* kKeepAliveMs = "90000";
 constexpr int kWorkersBeyondConnections = 8;
+constexpr std::string_view kExpired =
+    "the certificate has expired: scrapers that verify it will refuse it; put a new one there";
+constexpr std::chrono::seconds kDrainPatience{4};  // the whole end may take 5
 
 std::string_view reason_phrase(int status) {
   switch (status) {
@@ -129,9 +136,15 @@ std::string with_port(const std::string& address, int port) {
 
 class CivetListener final : public Listener {
  public:
-  CivetListener(SslCtx ctx, Handler handler) : ssl_(std::move(ctx)), handler_(std::move(handler)) {}
+  CivetListener(std::shared_ptr<const ServerPair> pair, const std::string& min_version,
+                Handler handler, ConnectionEvents events)
+      : not_after_(pair->not_after),
+        tls_(std::move(pair), min_version),
+        handler_(std::move(handler)),
+        events_(std::move(events)) {}
 
   ~CivetListener() override {
+    drain();
     if (context_ != nullptr) ::mg_stop(context_);
     ::mg_exit_library();
   }
@@ -164,8 +177,20 @@ class CivetListener final : public Listener {
     callbacks.begin_request = &CivetListener::begin_request;
     callbacks.http_error = [](mg_connection*, int, const char*) noexcept { return 0; };
     callbacks.external_ssl_ctx = [](void** ctx, void* self) noexcept {
-      *ctx = static_cast<CivetListener*>(self)->ssl_.get();  // the same each time, as it demands
+      *ctx = static_cast<CivetListener*>(self)->tls_.get();  // the same each time, as it demands
       return 1;
+    };
+    callbacks.init_connection = [](const mg_connection* connection, void** data) noexcept {
+      CivetListener* self = of(connection);
+      *data = self;  // marks a connection that was told of
+      if (self->events_.opened) self->events_.opened();
+      return 0;
+    };
+    callbacks.connection_closed = [](const mg_connection* connection) noexcept {
+      // Also called for failed handshakes, which were never told of.
+      if (::mg_get_user_connection_data(connection) == nullptr) return;
+      ::mg_set_user_connection_data(connection, nullptr);
+      if (const CivetListener* self = of(connection); self->events_.closed) self->events_.closed();
     };
     callbacks.log_message = [](const mg_connection*, const char* message) noexcept {
       log::debug("listener", {{"detail", message}});
@@ -188,7 +213,42 @@ class CivetListener final : public Listener {
 
   [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
 
+  [[nodiscard]] std::optional<Error> replace_certificate(const std::string& cert_file,
+                                                         const std::string& key_file) override {
+    auto pair = load_server_pair(cert_file, key_file);
+    if (!pair.ok()) return pair.error();
+    if (pair.value()->expired_at(::time(nullptr))) {
+      return Error{ErrorCode::kConfig, cert_file + ": " + std::string(kExpired)};
+    }
+    not_after_.store(pair.value()->not_after);
+    tls_.replace(std::move(pair).value());
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::int64_t certificate_not_after() const override { return not_after_.load(); }
+
  private:
+  // mg_stop cuts what is being written, so answers under way end before it; new ones are refused.
+  void drain() {
+    std::unique_lock lock(answers_mutex_);
+    draining_ = true;
+    (void)answers_ended_.wait_for(lock, kDrainPatience, [this] { return answers_ == 0; });
+  }
+  [[nodiscard]] bool begin_answer() {
+    const std::scoped_lock lock(answers_mutex_);
+    if (draining_) return false;
+    ++answers_;
+    return true;
+  }
+  void end_answer() {
+    const std::scoped_lock lock(answers_mutex_);
+    if (--answers_ == 0) answers_ended_.notify_all();
+  }
+
+  static CivetListener* of(const mg_connection* connection) {
+    return static_cast<CivetListener*>(::mg_get_user_data(::mg_get_context(connection)));
+  }
+
   void note_ports(const ListenerConfig& config) {
     std::vector<mg_server_port> ports(config.addresses.size() * 2);
     const int count = ::mg_get_server_ports(context_, static_cast<int>(ports.size()), ports.data());
@@ -199,27 +259,42 @@ class CivetListener final : public Listener {
   }
 
   static int begin_request(mg_connection* connection) noexcept {
-    const auto* self =
-        static_cast<CivetListener*>(::mg_get_user_data(::mg_get_context(connection)));
+    CivetListener* self = of(connection);
+    if (!self->begin_answer()) {
+      ::mg_disable_connection_keep_alive(connection);
+      return 503;  // closed without a word: we are stopping
+    }
     const mg_request_info* info = ::mg_get_request_info(connection);
     Reply reply = self->handler_(request_of(*info));
     if (view(info->http_version) != "1.1") reply.close = true;
     write_reply(connection, reply);
+    self->end_answer();
     return reply.status;
   }
 
-  SslCtx ssl_;
+  std::atomic<std::int64_t> not_after_;
+  ServerContext tls_;
   Handler handler_;
+  ConnectionEvents events_;
   mg_context* context_ = nullptr;
   std::vector<std::string> addresses_;
+  std::mutex answers_mutex_;  // guards the two below
+  int answers_ = 0;
+  bool draining_ = false;
+  std::condition_variable answers_ended_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, Handler handler) {
-  Result<SslCtx> ctx = make_server_context(config);
-  if (!ctx.ok()) return ctx.error();
-  auto listener = std::make_unique<CivetListener>(std::move(ctx).value(), std::move(handler));
+Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, Handler handler,
+                                                  ConnectionEvents events) {
+  auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
+  if (!pair.ok()) return pair.error();
+  if (pair.value()->expired_at(::time(nullptr))) {
+    log::warn("certificate", {{"file", config.tls_cert_file}, {"problem", std::string(kExpired)}});
+  }
+  auto listener = std::make_unique<CivetListener>(std::move(pair).value(), config.tls_min_version,
+                                                  std::move(handler), std::move(events));
   if (auto error = listener->open(config)) return *std::move(error);
   return std::unique_ptr<Listener>(std::move(listener));
 }

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <ctime>
 #include <map>
 
@@ -58,6 +59,14 @@ std::string_view trimmed(std::string_view text) {
   const std::size_t from = text.find_first_not_of(kBlanks);
   if (from == std::string_view::npos) return {};
   return text.substr(from, text.find_last_not_of(kBlanks) - from + 1);
+}
+
+std::optional<std::uint64_t> number_of(std::string_view digits) {
+  std::uint64_t value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto read = std::from_chars(digits.data(), end, value);
+  if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  return value;
 }
 
 ErrorCode code_of(CURLcode result) {
@@ -125,7 +134,8 @@ class Channel {
     request_ = std::move(request);
     on_done_ = std::move(on_done);
     answer_ = Answer{};
-    framed_ = too_large_ = false;
+    too_large_ = false;
+    forget_framing();
     configure(now);
   }
 
@@ -138,10 +148,8 @@ class Channel {
                                      " bytes (limits.body_bytes_max)");
     } else if (result != CURLE_OK) {
       fail_with(result);
-    } else if (!framed_ && status != 204) {
-      fail(ErrorCode::kTruncated,
-           "a body without Content-Length or chunks: nobody can tell whether "
-           "it is whole");
+    } else if (status == 200 && !is_whole()) {
+      fail(ErrorCode::kTruncated, "without chunks, and Content-Length does not tell what came");
     }
     request_ = Request{};  // lets go of the token
     return std::move(answer_);
@@ -247,8 +255,17 @@ class Channel {
     fail(code, std::move(detail));
   }
 
+  // libcurl takes the end of the connection for the end of the body when it knows no better.
+  [[nodiscard]] bool is_whole() const { return chunked_ || length_ == answer_.body.size(); }
+
+  void forget_framing() {
+    chunked_ = false;
+    length_.reset();
+  }
+
   void take_header(std::string_view line) {
     if (line.starts_with("HTTP/")) {
+      forget_framing();  // what an interim answer (1xx) said is not about the body
       answer_.certificate_not_after = certificate_end(easy_);
       return;
     }
@@ -258,7 +275,8 @@ class Channel {
     const std::string_view value = trimmed(line.substr(colon + 1));
     if (same_word(name, "content-type")) answer_.content_type = value;
     if (same_word(name, "content-encoding")) answer_.content_encoding = value;
-    if (same_word(name, "content-length") || same_word(name, "transfer-encoding")) framed_ = true;
+    if (same_word(name, "transfer-encoding")) chunked_ = same_word(value, "chunked");
+    if (same_word(name, "content-length")) length_ = number_of(value);
   }
 
   static std::size_t on_header(char* data, std::size_t size, std::size_t count,
@@ -283,7 +301,8 @@ class Channel {
   Request request_;
   Transport::OnDone on_done_;
   Answer answer_;
-  bool framed_ = false;
+  bool chunked_ = false;
+  std::optional<std::uint64_t> length_;
   bool too_large_ = false;
   Slist headers_;
   Slist connect_to_;

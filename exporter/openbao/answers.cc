@@ -1,7 +1,8 @@
 // What each answer of an OpenBao node means by itself.
 #include <algorithm>
+#include <array>
 #include <charconv>
-#include <ctime>
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "bao_exporter/outcome.h"
@@ -11,6 +12,8 @@ namespace bao_exporter {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr std::size_t kTextBytesMax = 256;
 
 bool contains(const std::string& body, std::string_view words) {
   return body.find(words) != std::string::npos;
@@ -82,7 +85,10 @@ std::optional<Error> judge_good_status(const Answer& answer) {
 
 std::string text_of(const Json& json, const char* key) {
   const auto at = json.find(key);
-  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+  std::string text = at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+  // It becomes a label: no exposition may hold these bytes, and nobody needs more of them.
+  std::erase_if(text, [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
+  return text.size() > kTextBytesMax ? std::string() : text;
 }
 
 std::optional<int> digits_at(std::string_view text, std::size_t at, std::size_t count) {
@@ -94,8 +100,37 @@ std::optional<int> digits_at(std::string_view text, std::size_t at, std::size_t 
   return value;
 }
 
-// RFC 3339 as Go writes it: 2026-11-23T00:20:45.734479023Z, or +01:00 at the end.
+// "+01:30" at the end of a time, in seconds.
+std::optional<std::int64_t> offset_of(std::string_view text) {
+  if (text == "Z") return 0;
+  const auto hours = digits_at(text, 1, 2);
+  const auto minutes = digits_at(text, 4, 2);
+  const bool shaped = text.size() == 6 && (text[0] == '+' || text[0] == '-') && text[3] == ':';
+  if (!shaped || !hours || !minutes || *hours > 23 || *minutes > 59) return std::nullopt;
+  const std::int64_t seconds = *hours * 3600LL + *minutes * 60LL;
+  return text[0] == '+' ? seconds : -seconds;
+}
+
+// ".734479023": nanoseconds, and how many bytes it took; nothing there is 0.
+std::pair<std::int64_t, std::size_t> fraction_of(std::string_view text) {
+  if (text.size() < 2 || text[0] != '.') return {0, 0};
+  std::int64_t nanoseconds = 0;
+  std::int64_t unit = 100'000'000;
+  std::size_t at = 1;
+  for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10) {
+    nanoseconds += (text[at] - '0') * unit;
+  }
+  return {nanoseconds, at > 1 ? at : 0};
+}
+
+// RFC 3339 as Go writes it: 2026-11-23T00:20:45.734479023Z, or +01:00 at the end. A time that does
+// not exist, or that no node can have become active at (Go's zero time), is none.
 std::optional<std::int64_t> nanoseconds_of(std::string_view text) {
+  constexpr std::string_view kShape = "0000-00-00T00:00:00";
+  if (text.size() <= kShape.size()) return std::nullopt;
+  for (std::size_t i = 0; i < kShape.size(); ++i) {
+    if (kShape[i] != '0' && text[i] != kShape[i]) return std::nullopt;
+  }
   std::array<int, 6> field{};
   constexpr std::array<std::pair<std::size_t, std::size_t>, 6> kPlaces = {
       {{0, 4}, {5, 2}, {8, 2}, {11, 2}, {14, 2}, {17, 2}}};
@@ -104,28 +139,18 @@ std::optional<std::int64_t> nanoseconds_of(std::string_view text) {
     if (!value) return std::nullopt;
     field[i] = *value;
   }
-  std::tm broken{};
-  broken.tm_year = field[0] - 1900;
-  broken.tm_mon = field[1] - 1;
-  broken.tm_mday = field[2];
-  broken.tm_hour = field[3];
-  broken.tm_min = field[4];
-  broken.tm_sec = field[5];
-  std::int64_t nanoseconds = static_cast<std::int64_t>(::timegm(&broken)) * 1'000'000'000;
-  std::size_t at = 19;
-  if (at < text.size() && text[at] == '.') {
-    std::int64_t unit = 100'000'000;
-    for (++at; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, unit /= 10) {
-      nanoseconds += (text[at] - '0') * unit;
-    }
-  }
-  if (at + 1 == text.size() && text[at] == 'Z') return nanoseconds;
-  if (at + 6 != text.size() || (text[at] != '+' && text[at] != '-')) return std::nullopt;
-  const auto hours = digits_at(text, at + 1, 2);
-  const auto minutes = digits_at(text, at + 4, 2);
-  if (!hours || !minutes) return std::nullopt;
-  const std::int64_t offset = (*hours * 3600LL + *minutes * 60LL) * 1'000'000'000;
-  return text[at] == '+' ? nanoseconds - offset : nanoseconds + offset;
+  const std::chrono::year_month_day date{std::chrono::year(field[0]),
+                                         std::chrono::month(static_cast<unsigned>(field[1])),
+                                         std::chrono::day(static_cast<unsigned>(field[2]))};
+  const bool in_range =
+      field[0] >= 1970 && field[0] < 2262 && field[3] < 24 && field[4] < 60 && field[5] < 60;
+  if (!date.ok() || !in_range) return std::nullopt;
+  const auto [fraction, fraction_bytes] = fraction_of(text.substr(kShape.size()));
+  const auto offset = offset_of(text.substr(kShape.size() + fraction_bytes));
+  if (!offset) return std::nullopt;
+  const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
+  const std::int64_t seconds = ((days * 24 + field[3]) * 60 + field[4]) * 60 + field[5] - *offset;
+  return seconds * 1'000'000'000 + fraction;
 }
 
 }  // namespace

@@ -92,9 +92,10 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
   if (options.role_on_samples) {
     identity += "," + render_identity({{"node_role", role_name(outcome.role)}});
   }
-  outcome.part = NodePart::render(
-      std::move(parsed).value(),
-      openbao_relabel_plan(std::move(identity), outcome.role, options.leader_only_from_active));
+  RelabelPlan plan =
+      openbao_relabel_plan(std::move(identity), outcome.role, options.leader_only_from_active);
+  plan.hash_seed = options.hash_seed;
+  outcome.part = NodePart::render(std::move(parsed).value(), plan);
   outcome.reason = ErrorCode::kOk;
   return outcome;
 }

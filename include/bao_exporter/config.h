@@ -35,12 +35,14 @@ struct ListenerConfig {
   bool allow_group_read = false;
   std::string self_token_file;
   std::string self_ca_file;
+  friend bool operator==(const ListenerConfig&, const ListenerConfig&) = default;
 };
 
 struct PollConfig {
   Milliseconds interval{15'000};
   Milliseconds timeout{8'000};
   Milliseconds stale_after{45'000};
+  friend bool operator==(const PollConfig&, const PollConfig&) = default;
 };
 
 struct LimitsConfig {
@@ -49,22 +51,26 @@ struct LimitsConfig {
   std::size_t series_per_family_max = 10'000;
   std::size_t line_bytes_max = std::size_t{64} << 10;
   std::size_t labels_per_sample_max = 64;
+  friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };
 
 struct OutputConfig {
   RoleLabel role_label = RoleLabel::kInfo;
   bool leader_only_from_active = true;
+  friend bool operator==(const OutputConfig&, const OutputConfig&) = default;
 };
 
 struct LogConfig {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kLogfmt;
+  friend bool operator==(const LogConfig&, const LogConfig&) = default;
 };
 
 struct AuthConfig {
   AuthMethod method = AuthMethod::kTokenFile;
   std::string token_file;
   bool allow_group_read = false;
+  friend bool operator==(const AuthConfig&, const AuthConfig&) = default;
 };
 
 struct NodeConfig {
@@ -74,6 +80,7 @@ struct NodeConfig {
   bool metrics_auth = true;  // false: no token is sent with metrics requests
   std::string server_name;   // name to verify; empty: the cluster's, else the URL's host
   std::string pod;
+  friend bool operator==(const NodeConfig&, const NodeConfig&) = default;
 };
 
 struct ClusterConfig {
@@ -87,6 +94,7 @@ struct ClusterConfig {
   int expected_nodes = 0;  // 0: as many as listed
   AuthConfig auth;
   std::vector<NodeConfig> nodes;
+  friend bool operator==(const ClusterConfig&, const ClusterConfig&) = default;
 };
 
 struct Config {

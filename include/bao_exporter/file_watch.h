@@ -20,6 +20,8 @@ class FileWatch {
   // that is being written is not read half.
   [[nodiscard]] bool changed();
 
+  [[nodiscard]] std::vector<std::string> files() const;
+
  private:
   // What the path leads to; all zero when nothing can be seen there.
   struct Sight {

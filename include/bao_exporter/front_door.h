@@ -22,7 +22,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string_view, std::string_view>> headers;
 };
 
-enum class Route : std::uint8_t { kNone, kMetrics };
+enum class Route : std::uint8_t { kNone, kMetrics, kExporter };
 
 // Label `path` of bao_exporter_scrapes_total.
 [[nodiscard]] std::string_view route_name(Route route) noexcept;

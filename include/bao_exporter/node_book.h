@@ -32,12 +32,14 @@ struct NodeState {
   bool polled = false;
   bool contradicted = false;        // asked again because health and body contradicted each other
   bool claim_questioned = false;    // asked again because another node claims to be active, too
-  bool claim_looked_twice = false;  // the last poll answered that second question
+  bool claim_looked_twice = false;  // this claim to be active stayed when it was questioned
+  bool counted_poll = true;         // in bao_node_polls_total, by what was published of it
   TimePoint started;
   std::optional<double> clock_offset;  // seconds
 
   // What is published of it.
   Role role = Role::kUnknown;
+  Role decided_from = Role::kUnknown;  // what its last poll said when that was decided
   ErrorCode reason = ErrorCode::kNotPolled;
   bool served = false;           // its samples are in the snapshot
   bool claim_confirmed = false;  // reported beside another active node: see arbiter.h
@@ -49,6 +51,7 @@ struct NodeState {
   prometheus::Counter* role_changes = nullptr;
   prometheus::Histogram* poll_duration = nullptr;
   std::array<prometheus::Counter*, kDropCauseCount> dropped{};
+  std::array<prometheus::Counter*, kErrorCodeCount> polls{};  // null: not counted yet
 };
 
 struct ClusterState {
@@ -61,6 +64,10 @@ struct ClusterState {
 class NodeBook {
  public:
   NodeBook(const Config& config, std::uint64_t hash_seed);
+
+  // From now on these clusters and nodes. What is known of a node that keeps its cluster, its name
+  // and its identity labels stays, counters included; the series of the others end.
+  void replace(const Config& config);
 
   // Judges a poll and notes it. True when the node has to be asked again before anything is said
   // about it (nothing was noted then).
@@ -85,13 +92,17 @@ class NodeBook {
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 
  private:
+  void set_options(const Config& config);
   void add_cluster(const ClusterConfig& cluster, std::size_t index);
+  [[nodiscard]] NodeState new_node(const ClusterConfig& cluster, const NodeConfig& config);
+  void remove_counters(const NodeState& node);
   [[nodiscard]] bool overdue(const NodeState& node, TimePoint now) const;
-  void count_poll(NodeState& node, const PollResult& result, ErrorCode reason);
-  void settle(NodeState& node, const Verdict& verdict, TimePoint now, WallTime wall);
+  static void observe_duration(NodeState& node, const PollResult& result, ErrorCode reason);
+  void count_poll(NodeState& node, ErrorCode reason);
+  void settle(NodeState& node, bool withheld, TimePoint now, WallTime wall);
   void note_failover(std::size_t cluster);
 
-  const PollConfig poll_;
+  PollConfig poll_;
   OutcomeOptions options_;  // identity is filled in for each node
   std::vector<ClusterState> clusters_;
   std::vector<NodeState> nodes_;

@@ -48,6 +48,7 @@ struct RelabelPlan {
   // Families that get `state_label`: "cluster" where removed_label had a value, else "startup".
   std::function<bool(std::string_view family)> has_state_label;
   std::string state_label;
+  std::uint64_t hash_seed = 0;  // differs from process to process: nobody can prepare collisions
 };
 
 // name="value" pairs, escaped and joined by commas; pairs with an empty value are left out.

@@ -12,6 +12,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "bao_exporter/heartbeat.h"
 #include "bao_exporter/node_poll.h"
 #include "bao_exporter/slot.h"
 #include "bao_exporter/transport.h"
@@ -25,11 +26,20 @@ struct PollTarget {
   Url metrics;  // with path
   std::string server_name;
   std::shared_ptr<const TlsTrust> trust;
-  const Slot<Secret>* token = nullptr;  // null: no token is sent with metrics
+  std::shared_ptr<const Slot<Secret>> token;  // null: no token is sent with metrics
+};
+
+// Whom to poll and how; replaced as a whole when the configuration is.
+struct PollPlan {
+  std::vector<PollTarget> targets;
+  PollConfig poll;
+  std::size_t body_bytes_max = 0;
+  std::uint64_t generation = 1;  // of the configuration; results carry it
 };
 
 struct PollResult {
   std::size_t target = 0;
+  std::uint64_t generation = 1;  // of the plan that the target is an index of
   bool second_look = false;
   TimePoint started;
   TimePoint ended;
@@ -41,21 +51,24 @@ struct PollResult {
 class PollSink {
  public:
   virtual ~PollSink() = default;
-  virtual void polls_started(std::vector<std::size_t> targets) = 0;
+  virtual void polls_started(std::uint64_t generation, std::vector<std::size_t> targets) = 0;
   virtual void poll_ended(PollResult result) = 0;
 };
 
 class Poller {
  public:
-  // All references must outlive the Poller.
-  Poller(std::vector<PollTarget> targets, PollConfig poll, std::size_t body_bytes_max,
-         Transport& transport, PollSink& sink);
+  // All references must outlive the Poller. `heartbeat` beats each time the loop goes round.
+  Poller(PollPlan plan, Transport& transport, PollSink& sink, Heartbeat& heartbeat);
 
   // The body of the poll thread; returns soon after a stop is requested.
   void run(const std::stop_token& stop);
 
   // From any thread: polls these targets at once, unless a poll of theirs is under way.
-  void ask_again(const std::vector<std::size_t>& targets);
+  void ask_again(std::uint64_t generation, const std::vector<std::size_t>& targets);
+
+  // From any thread: from the next turn of the loop on, this plan; polls under way are cancelled,
+  // and every target of the new plan is polled at once.
+  void replace(PollPlan plan);
 
  private:
   struct Running {
@@ -65,20 +78,23 @@ class Poller {
   };
 
   void start_polls(const std::vector<std::size_t>& targets, bool second_look, TimePoint now);
-  std::vector<std::size_t> take_asked_again();
+  [[nodiscard]] std::vector<std::size_t> take_asked_again();
+  void take_replacement(TimePoint now);
   void ask(std::size_t target, PollQuestion question);
   void take_answer(std::size_t target, Answer answer);
   [[nodiscard]] Request make_request(std::size_t target, PollQuestion question) const;
 
-  const std::vector<PollTarget> targets_;
-  const PollConfig poll_;
-  const std::size_t body_bytes_max_;
+  PollPlan plan_;
   Transport& transport_;
   PollSink& sink_;
+  Heartbeat& heartbeat_;
+  TimePoint next_round_;
   std::vector<std::optional<Running>> running_;
 
-  std::mutex mutex_;  // guards asked_again_ only
+  std::mutex mutex_;  // guards the three below
+  std::uint64_t plan_generation_;
   std::vector<std::size_t> asked_again_;
+  std::optional<PollPlan> replacement_;
 };
 
 }  // namespace bao_exporter

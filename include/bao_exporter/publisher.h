@@ -20,6 +20,7 @@
 #include "bao_exporter/config.h"
 #include "bao_exporter/merge.h"
 #include "bao_exporter/node_book.h"
+#include "bao_exporter/own_metrics.h"
 #include "bao_exporter/poller.h"
 #include "bao_exporter/slot.h"
 #include "bao_exporter/snapshot.h"
@@ -28,19 +29,24 @@ namespace bao_exporter {
 
 class Publisher final : public PollSink {
  public:
-  using AskAgain = std::function<void(const std::vector<std::size_t>&)>;
+  using AskAgain = std::function<void(std::uint64_t generation, const std::vector<std::size_t>&)>;
 
-  // `snapshots` must outlive the Publisher.
-  Publisher(const Config& config, std::uint64_t hash_seed, Slot<Snapshot>& snapshots);
+  // The references must outlive the Publisher. `config` is of generation 1.
+  Publisher(const Config& config, std::uint64_t hash_seed, Slot<Snapshot>& snapshots,
+            OwnMetrics& metrics);
 
   // Who polls a node again at once; set before run().
   void on_ask_again(AskAgain ask_again) { ask_again_ = std::move(ask_again); }
+
+  // From any thread, before the Poller gets the same generation: from now on these nodes. What is
+  // known of a node that stays (same cluster, name and identity labels) is kept.
+  void replace(const Config& config, std::uint64_t generation);
 
   // From any thread: somebody took gzip, so the next snapshot is compressed when it is made.
   void gzip_was_asked() { gzip_asked_.store(true, std::memory_order_relaxed); }
 
   // PollSink, from the poll thread. The queue is bounded: the newest poll of a target wins.
-  void polls_started(std::vector<std::size_t> targets) override;
+  void polls_started(std::uint64_t generation, std::vector<std::size_t> targets) override;
   void poll_ended(PollResult result) override;
 
   // The body of the build thread.
@@ -48,26 +54,34 @@ class Publisher final : public PollSink {
 
  private:
   struct Arrived {
+    std::optional<Config> config;  // to be taken first
+    std::uint64_t generation = 1;  // of what follows
     std::vector<std::size_t> started;
-    std::map<std::size_t, PollResult> ended;
+    std::map<std::size_t, PollResult> ended;  // the newest of a target
+    std::vector<std::size_t> replaced;        // targets whose older result was not taken
   };
 
   [[nodiscard]] std::optional<Arrived> wait(const std::stop_token& stop);
+  void take_config(const Config& config);
   void take(PollResult result);
+  void note_ended(std::size_t target);
   [[nodiscard]] bool publication_due(TimePoint now) const;
   void publish(TimePoint now);
 
-  const PollConfig poll_;
+  PollConfig poll_;
   Slot<Snapshot>& snapshots_;
-  AskAgain ask_again_;
+  OwnMetrics& metrics_;
+  AskAgain ask_again_ = [](std::uint64_t, const std::vector<std::size_t>&) {};
   NodeBook book_;
   TypeBook types_;
-  std::uint64_t generation_ = 0;
+  std::uint64_t snapshot_generation_ = 0;
+  std::uint64_t config_generation_ = 1;
   std::atomic<bool> gzip_asked_{false};
 
   // Build thread only.
-  std::set<std::size_t> under_way_;
-  std::set<std::size_t> never_polled_;
+  std::map<std::size_t, int> under_way_;  // polls started and not ended
+  std::set<std::size_t> held_;            // nodes of which nothing is said before a second look
+  std::set<std::size_t> never_polled_;    // before the first publication only
   std::optional<TimePoint> first_ended_;  // since the last publication
   bool role_changed_ = false;
 

@@ -4,9 +4,6 @@
 // families.
 #pragma once
 
-#include <prometheus/counter.h>
-#include <prometheus/registry.h>
-
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +12,7 @@
 
 #include "bao_exporter/front_door.h"
 #include "bao_exporter/merge.h"
+#include "bao_exporter/own_metrics.h"
 #include "bao_exporter/slot.h"
 #include "bao_exporter/snapshot.h"
 
@@ -30,8 +28,9 @@ struct Reply {
 
 class ScrapeService {
  public:
-  // The slots must outlive the service; the token slot must hold a value.
-  ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeTokens>& tokens);
+  // All must outlive the service; the token slot must hold a value.
+  ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeTokens>& tokens,
+                OwnMetrics& metrics);
 
   // Called when somebody took gzip; set before the listener starts.
   void on_gzip_asked(std::function<void()> callback) { gzip_asked_ = std::move(callback); }
@@ -40,15 +39,13 @@ class ScrapeService {
 
  private:
   [[nodiscard]] Reply refuse(const Admission& admission) const;
+  void serve(const Admission& admission, TimePoint now, Reply& reply);
   void serve_metrics(const Admission& admission, TimePoint now, Reply& reply);
-  [[nodiscard]] std::string own_families() const;
 
   const Slot<Snapshot>& snapshots_;
   const Slot<ScrapeTokens>& tokens_;
-  std::function<void()> gzip_asked_;
-  prometheus::Registry registry_;
-  prometheus::Family<prometheus::Counter>& scrapes_;
-  prometheus::Family<prometheus::Counter>& auth_failures_;
+  std::function<void()> gzip_asked_ = [] {};
+  OwnMetrics& metrics_;
 };
 
 }  // namespace bao_exporter

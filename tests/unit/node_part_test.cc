@@ -515,9 +515,15 @@ TEST_CASE("whatever labels a node sends, each series carries the identity once a
     ++bodies;
     std::map<std::string, std::string> expected;
     for (const Family& family : parsed.value().exposition.families) {
-      const bool ours =
-          std::any_of(plan.reserved_family_prefixes.begin(), plan.reserved_family_prefixes.end(),
-                      [&](const std::string& p) { return family.name.substr(0, p.size()) == p; });
+      const bool ours = std::any_of(plan.reserved_family_prefixes.begin(),
+                                    plan.reserved_family_prefixes.end(), [&](const std::string& p) {
+                                      // A summary or histogram `bao_node` has samples bao_node_sum.
+                                      const bool suffixed = family.type == MetricType::kSummary ||
+                                                            family.type == MetricType::kHistogram;
+                                      const std::string name =
+                                          std::string(family.name) + (suffixed ? "_" : "");
+                                      return name.substr(0, p.size()) == p;
+                                    });
       if (family.sample_count == 0 || ours || plan.leader_only(family)) continue;
       expected[std::string(family.name)] = expected_lines(parsed.value().exposition, family, plan);
     }

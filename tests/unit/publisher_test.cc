@@ -57,8 +57,8 @@ class Running {
  public:
   explicit Running(std::size_t nodes) : Running(config(nodes)) {}
   explicit Running(const Config& config)
-      : marker_(config.clusters[0].nodes.size()), publisher_(config, 42, snapshots) {
-    publisher_.on_ask_again([this](const std::vector<std::size_t>& targets) {
+      : marker_(config.clusters[0].nodes.size()), publisher_(config, 42, snapshots, metrics_) {
+    publisher_.on_ask_again([this](std::uint64_t, const std::vector<std::size_t>& targets) {
       std::unique_lock lock(mutex_);
       for (const std::size_t target : targets) {
         if (target >= marker_) {
@@ -83,7 +83,9 @@ class Running {
   [[nodiscard]] std::size_t marker() const { return marker_; }
   [[nodiscard]] std::size_t probe() const { return marker_ + 1; }
 
-  void started(std::vector<std::size_t> targets) { publisher_.polls_started(std::move(targets)); }
+  void started(std::vector<std::size_t> targets) {
+    publisher_.polls_started(1, std::move(targets));
+  }
 
   // A poll that ended now, as far as the publisher can see; `started_ms` orders polls.
   void ended(std::size_t target, PollAnswers answers, bool second_look = false,
@@ -178,6 +180,7 @@ class Running {
 
   std::size_t marker_;
   TimePoint epoch_ = Clock::now();
+  OwnMetrics metrics_;
   Publisher publisher_;
   std::mutex mutex_;
   std::condition_variable changed_;

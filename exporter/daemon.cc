@@ -1,0 +1,202 @@
+#include "bao_exporter/daemon.h"
+
+#include <random>
+#include <thread>
+
+#include "bao_exporter/file_watch.h"
+#include "bao_exporter/listener.h"
+#include "bao_exporter/log.h"
+#include "bao_exporter/publisher.h"
+#include "bao_exporter/scrape_service.h"
+#include "bao_exporter/sd_notify.h"
+#include "build_info.h"
+#include "materials.h"
+
+namespace bao_exporter {
+
+namespace {
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return (static_cast<std::uint64_t>(device()) << 32) | device();
+}
+
+std::vector<std::string> files_of(const ConfigOutcome& outcome) {
+  std::vector<std::string> files = {outcome.config.file};
+  for (const NamedFile& file : outcome.files) files.push_back(file.path);
+  return files;
+}
+
+// What the listener was started with and cannot change while it runs; empty: nothing differs.
+std::string needs_restart(const ListenerConfig& now, const ListenerConfig& wanted) {
+  if (now.addresses != wanted.addresses) return "listener.address";
+  if (now.connections_max != wanted.connections_max) return "listener.connections_max";
+  if (now.request_timeout != wanted.request_timeout) return "listener.request_timeout";
+  if (now.tls_min_version != wanted.tls_min_version) return "listener.tls_min_version";
+  return {};
+}
+
+bool same_polling(const Config& a, const Config& b) {
+  return a.poll == b.poll && a.limits == b.limits && a.output == b.output &&
+         a.clusters == b.clusters;
+}
+
+}  // namespace
+
+// Members are destroyed from the last to the first: the port, then the threads, then what they use.
+struct Daemon::World {
+  World(ConfigOutcome outcome, ConfigLoader config_loader)
+      : config(std::move(outcome.config)),
+        loader(std::move(config_loader)),
+        publisher(config, random_seed(), snapshots, metrics),
+        service(snapshots, tokens, metrics) {
+    watch.watch({config.file});
+    service.on_gzip_asked([this] { publisher.gzip_was_asked(); });
+  }
+
+  [[nodiscard]] PollPlan plan() const {
+    return {credentials.equip(config), config.poll, config.limits.body_bytes_max, generation};
+  }
+  [[nodiscard]] std::optional<Error> open();
+  void start_threads(const TransportMaker& make_transport);
+  [[nodiscard]] std::optional<Error> take(const ConfigOutcome& outcome);
+  void note_credentials();
+  void log_problems(const ConfigOutcome& outcome);
+
+  Config config;
+  ConfigLoader loader;
+  std::uint64_t generation = 1;
+  OwnMetrics metrics;
+  Slot<Snapshot> snapshots;
+  Slot<ScrapeTokens> tokens;
+  Credentials credentials;
+  FileWatch watch;
+  Publisher publisher;
+  ScrapeService service;
+  std::unique_ptr<Transport> transport;
+  std::unique_ptr<Poller> poller;
+  std::jthread build_thread;
+  std::jthread poll_thread;
+  std::unique_ptr<Listener> listener;
+};
+
+std::optional<Error> Daemon::World::open() {
+  auto scrape_tokens = load_scrape_tokens(config.listener);
+  if (!scrape_tokens.ok()) return scrape_tokens.error();
+  tokens.set(scrape_tokens.value());
+  if (auto error = credentials.load(config)) return error;
+  auto started = Listener::start(
+      config.listener,
+      [this](const HttpRequest& request) { return service.answer(request, Clock::now()); },
+      {[this] { metrics.note_connection_opened(); }, [this] { metrics.note_connection_closed(); }});
+  if (!started.ok()) return started.error();
+  listener = std::move(started).value();
+  metrics.note_certificate_end(listener->certificate_not_after());
+  metrics.note_reload(true, WallClock::now());
+  note_credentials();
+  return std::nullopt;
+}
+
+void Daemon::World::start_threads(const TransportMaker& make_transport) {
+  transport = make_transport();
+  poller = std::make_unique<Poller>(plan(), *transport, publisher, metrics.poll_loop());
+  publisher.on_ask_again([this](std::uint64_t asked, const std::vector<std::size_t>& targets) {
+    poller->ask_again(asked, targets);
+  });
+  metrics.poll_loop().beat(Clock::now());
+  metrics.build_loop().beat(Clock::now());
+  build_thread = std::jthread([this](const std::stop_token& stop) { publisher.run(stop); });
+  poll_thread = std::jthread([this](const std::stop_token& stop) { poller->run(stop); });
+}
+
+void Daemon::World::note_credentials() {
+  for (const auto& [cluster, credential] : credentials.by_cluster()) {
+    if (credential.token == nullptr) continue;
+    metrics.note_credential(cluster, credential.generation, credential.loaded);
+  }
+}
+
+void Daemon::World::log_problems(const ConfigOutcome& outcome) {
+  for (const ConfigProblem& problem : outcome.problems) {
+    log::error("configuration", {{"problem", problem.to_string()}});
+  }
+}
+
+// Puts the new world in the place of the old one, or says why not and leaves everything.
+std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
+  const Config& wanted = outcome.config;
+  if (const std::string key = needs_restart(config.listener, wanted.listener); !key.empty()) {
+    return Error{ErrorCode::kConfig,
+                 wanted.file + ": " + key + " changed: restart required, nothing was changed"};
+  }
+  auto scrape_tokens = load_scrape_tokens(wanted.listener);
+  if (!scrape_tokens.ok()) return scrape_tokens.error();
+  if (auto error = listener->replace_certificate(wanted.listener.tls_cert_file,
+                                                 wanted.listener.tls_key_file)) {
+    return error;
+  }
+  const auto before = credentials.by_cluster();
+  if (auto error = credentials.load(wanted)) return error;
+  tokens.set(scrape_tokens.value());
+  const bool new_polling = !same_polling(config, wanted) || credentials.trust_changed();
+  config = wanted;
+  if (new_polling) {
+    ++generation;
+    publisher.replace(config, generation);
+    poller->replace(plan());
+  }
+  for (const auto& [cluster, credential] : before) {
+    if (!credentials.by_cluster().contains(cluster)) metrics.forget_credential(cluster);
+  }
+  note_credentials();
+  metrics.note_certificate_end(listener->certificate_not_after());
+  log::init(config.log.level, config.log.format);
+  return std::nullopt;
+}
+
+Daemon::Daemon(std::unique_ptr<World> world) : world_(std::move(world)) {}
+
+Daemon::~Daemon() = default;
+
+Result<std::unique_ptr<Daemon>> Daemon::start(ConfigOutcome outcome, ConfigLoader loader,
+                                              const TransportMaker& make_transport) {
+  const std::vector<std::string> files = files_of(outcome);
+  auto world = std::make_unique<World>(std::move(outcome), std::move(loader));
+  world->watch.watch(files);
+  if (auto error = world->open()) return *std::move(error);
+  world->start_threads(make_transport);
+  for (const std::string& address : world->listener->addresses()) {
+    log::info("listening", {{"address", address}, {"version", std::string(kVersion)}});
+  }
+  service_manager::ready("serving on " + world->listener->addresses().front());
+  return std::unique_ptr<Daemon>(new Daemon(std::move(world)));
+}
+
+void Daemon::reload(const char* why) {
+  service_manager::reloading();
+  World& world = *world_;
+  const ConfigOutcome outcome = world.loader();
+  world.log_problems(outcome);
+  bool good = outcome.problems.empty();
+  if (good) {
+    if (const auto error = world.take(outcome)) {
+      log::error("configuration", {{"problem", error->detail}});
+      good = false;
+    }
+  }
+  // Also after a failure: what is there now was looked at, the next change is a new try.
+  world.watch.watch(good ? files_of(outcome) : world.watch.files());
+  world.metrics.note_reload(good, WallClock::now());
+  (good ? log::info : log::error)(
+      "reload", {{"why", why}, {"result", good ? "done" : "refused, the old one stays"}});
+  service_manager::ready(good ? "serving" : "serving; the last reload was refused, see the log");
+}
+
+void Daemon::tick(TimePoint now) {
+  if (world_->watch.changed()) reload("a file has changed");
+  const bool alive =
+      !world_->metrics.poll_loop().hung_at(now) && !world_->metrics.build_loop().hung_at(now);
+  if (alive) service_manager::watchdog();
+}
+
+}  // namespace bao_exporter

@@ -58,3 +58,11 @@ bao_python_test(e2e test_samples CLUSTER)
 bao_python_test(e2e test_secrecy CLUSTER)
 bao_python_test(e2e test_tokens_upstream CLUSTER)
 bao_python_test(e2e test_failover TIMEOUT 400)
+
+# What the documents say against what the binary says; the release binary, where BAO_EXPORTER_RELEASE
+# names one (`./dev build release`), else that part is skipped, and said so.
+bao_python_test(deploy test_documents TIMEOUT 120)
+bao_python_test(deploy test_hardening TIMEOUT 120)
+set_tests_properties(deploy/test_hardening PROPERTIES
+  ENVIRONMENT "${python_environment};PYTEST_ADDOPTS=-rs"
+  SKIP_REGULAR_EXPRESSION "BAO_EXPORTER_RELEASE is not set")

@@ -70,14 +70,14 @@ tar -xf "$image" -C "$machine" --exclude='./dev/*'
 
 install -m 0755 "$binary" "$machine/usr/bin/bao-exporter"
 install -m 0755 "$hanging" "$machine/usr/bin/bao-exporter-hanging"
-# This machine's libraries, at their own places; what the image has stays (the C library).
+# This machine's libraries, at their own places; what the image has stays (the C library). ldconfig makes
+# the links.
 copy_libraries() {
   local library real
   while read -r library; do
     [[ -e $machine$library ]] && continue
     real=$(readlink -f "$library")
     install -D -m 0644 "$real" "$machine$real"
-    [[ $library == "$real" ]] || ln -sf "$real" "$machine$library"
   done < <(ldd "$binary" "$hanging" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u)
   chroot "$machine" /sbin/ldconfig
   chroot "$machine" /usr/bin/bao-exporter --version >/dev/null

@@ -21,6 +21,7 @@ random 1 8
 urandom 1 9
 tty 5 0
 DEVICES
+ln -s pts/ptmx dev/ptmx # PrivateDevices= needs it
 pivot_root . mnt
 cd /
 umount -l /mnt

@@ -1,0 +1,408 @@
+"""Claim: the documents say what the binary is: its keys, its metrics, its reasons, its log messages,
+and nothing that it does not have. Each comparison is shown to notice what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import shutil
+import time
+
+import pytest
+from deploy_files import BINARY, check, make_files, run, write_secret
+from documents import (
+    ROOT,
+    Live,
+    cause_problems,
+    command_problems,
+    configuration_problems,
+    document,
+    keys_of,
+    label_problems,
+    link_problems,
+    log_problems,
+    markdown_files,
+    metrics_problems,
+    preset_problems,
+    promise_problems,
+    proof_problems,
+    reason_problems,
+    restart_keys,
+    table_rows,
+    toml_problems,
+)
+from exporter_under_fault import SCRAPE_TOKEN, ExporterUnderFault
+from fake_node import Certificates, FakeNode
+
+CONFIGURATION = document("docs/configuration.md")
+METRICS = document("docs/metrics.md")
+OPERATIONS = document("docs/operations.md")
+HACKING = document("docs/hacking.md")
+THREATS = document("docs/threat-model.md")
+README = document("README.md")
+EVERY_KEY = document("configs/bao-exporter.toml")
+
+
+# --- what there is -------------------------------------------------------------------
+
+
+def reference(what: str) -> str:
+    done = run(BINARY, "reference", what, timeout=10)
+    assert done.returncode == 0 and done.stdout, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def keys():
+    return keys_of(reference("keys"))
+
+
+@pytest.fixture(scope="module")
+def reasons():
+    return reference("reasons").splitlines()
+
+
+class Rig(ExporterUnderFault):
+    """With all labels that a node can have."""
+
+    def _write_files(self, *arguments):
+        super()._write_files(*arguments)
+        file = self.folder / "exporter.toml"
+        text = file.read_text().replace("[openbao.auth]", 'kubernetes_namespace = "bao"\n[openbao.auth]')
+        file.write_text(re.sub(r'^(name = "(\w+)")$', r'\1\npod = "pod-\2"', text, flags=re.M))
+
+    def ask(self, path, token=SCRAPE_TOKEN, **headers) -> str:
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=self._client)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}", **headers})
+            return connection.getresponse().read().decode(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory) -> Live:
+    """An exporter to which everything has happened that makes a family appear: an active node, a
+    standby, one that fails; gzip, a wrong token, an unknown path."""
+    certificates = Certificates(tmp_path_factory.mktemp("certificates"))
+    with contextlib.ExitStack() as stack:
+        nodes = [FakeNode(certificates, f"n{i}", role, i) for i, role in enumerate(("active", "standby", "standby"), 1)]
+        for node in nodes:
+            stack.callback(node.stop)
+        nodes[2].refuse()
+        rig = stack.enter_context(Rig(certificates, nodes, tmp_path_factory.mktemp("exporter")))
+        rig.wait_published()
+        rig.ask("/metrics", **{"Accept-Encoding": "gzip"})
+        rig.ask("/metrics", token="a-token-that-is-wrong")
+        rig.ask("/elsewhere")
+        rig.ask("/metrics/exporter")
+        deadline = time.monotonic() + 10
+        while 'snapshot_bytes{encoding="gzip"}' not in rig.ask("/metrics"):
+            assert time.monotonic() < deadline, "gzip was not made"
+            time.sleep(0.1)
+        scrape = rig.scrape()
+        assert scrape.up("n1") and scrape.up("n2") and not scrape.up("n3")
+        return Live(scrape.text, rig.ask("/metrics/exporter"))
+
+
+@pytest.fixture(scope="module")
+def sources() -> str:
+    return "".join(path.read_text() for path in sorted((ROOT / "exporter").rglob("*.cc")))
+
+
+def dev_commands() -> set[str]:
+    done = run("bash", ROOT / "dev", "help", timeout=20, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"^  ([a-z]+) ", done.stdout, re.M)) | {"help"}
+
+
+def sub_commands() -> set[str]:
+    listed = run(BINARY, "--help", timeout=10).stdout.partition("Subcommands:")[2]
+    return set(re.findall(r"^  (\S+)", listed, re.M))
+
+
+def ctest_names() -> set[str]:
+    text = document("tests/python_tests.cmake")
+    named = {f"{folder}/{name}" for folder, name in re.findall(r"^bao_python_test\((\w+) (\w+)", text, re.M)}
+    return named | {"unit/", "fuzz/"}
+
+
+# --- the comparisons -----------------------------------------------------------------
+
+
+def test_the_configuration_page_is_the_binarys(keys):
+    assert configuration_problems(CONFIGURATION, keys) == []
+
+
+def test_the_file_with_every_key_is_the_binarys(keys):
+    assert toml_problems(EVERY_KEY, keys) == []
+
+
+def test_the_page_says_which_keys_need_a_restart():
+    """The same keys in exporter/daemon.cc, configuration.md and operations.md."""
+    expected = restart_keys(document("exporter/daemon.cc"))
+    assert len(expected) >= 4
+    rows = table_rows(CONFIGURATION, "key")
+    assert {row[0].strip("`") for row in rows if "Restart needed" in row[4]} == expected
+    (line,) = re.findall(r"^- (`listener\..*?need a restart)", OPERATIONS, re.M | re.S)
+    assert set(re.findall(r"`(\S+)`", line)) == expected
+
+
+def test_the_keys_that_are_known_and_refused_are_refused_as_the_page_says(tmp_path):
+    """Each is given to the binary, and no other has those words."""
+    part = CONFIGURATION.partition("## Known and refused")[2]
+    tables = [name for name in re.findall(r"`([a-z_]+\.[a-z_]+|shard|certctl)`", part) if name != "openbao.auth"]
+    auth = re.findall(r"`([a-z_]+)`", part.partition("of `openbao.auth` the keys")[2])
+    assert len(tables) >= 10 and len(auth) >= 8
+    for name in tables + [f"openbao.auth.{key}" for key in auth]:
+        assert f"{name}: is known but not supported" in complaints_about(tmp_path, name), name
+    assert "is known but not supported" not in complaints_about(tmp_path, "listener.address")
+
+
+def complaints_about(folder, name: str) -> str:
+    table, _, key = name.rpartition(".")
+    header = {"": "", "openbao": "[[openbao]]\n", "openbao.auth": "[[openbao]]\n[openbao.auth]\n"}
+    config = folder / "one.toml"
+    config.write_text(header.get(table, f"[{table}]\n") + f"{key} = 1\n")
+    return run(BINARY, "check", "--config.file", config, env={}, timeout=10).stderr
+
+
+def test_what_check_does_not_see_is_what_the_page_says(tmp_path):
+    """When `check` sees it, this fails: then take it out of the page."""
+    assert "does not yet see that certificate and key do not fit, or that a scrape token is too short" in CONFIGURATION
+    config = tmp_path / "bao-exporter.toml"
+    shutil.copy(ROOT / "configs/profiles/all-nodes.toml", config)
+    make_files(tmp_path)
+    assert check(config) == (0, [])
+    write_secret(tmp_path / "scrape.token", "short\n")
+    write_secret(tmp_path / "tls/tls.key", (tmp_path / "tls/tls.crt").read_text())
+    assert check(config) == (0, [])
+
+
+def test_the_metrics_page_is_the_binarys(live):
+    assert metrics_problems(METRICS, live) == []
+
+
+def test_the_labels_on_the_metrics_page_are_the_binarys(live):
+    assert label_problems(METRICS, live) == []
+
+
+def test_the_runbook_has_the_binarys_reasons(reasons):
+    assert reason_problems(OPERATIONS, reasons) == []
+
+
+def test_the_runbook_has_the_binarys_causes(live):
+    assert cause_problems(OPERATIONS, live) == []
+
+
+def test_the_runbook_has_the_programs_log_messages(sources):
+    assert log_problems(OPERATIONS, sources) == []
+
+
+def test_the_runbook_has_the_binarys_roles_and_exit_codes(live):
+    roles = {row[0].strip("`") for row in table_rows(OPERATIONS, "role")}
+    assert roles == set(re.findall(r'bao_cluster_nodes\{.*node_role="(\w+)"', live.metrics))
+    codes = {row[0] for row in table_rows(OPERATIONS, "exit code")}
+    known = re.findall(r"inline constexpr int k\w+ = (\d+);", document("exporter/cli/commands.h"))
+    assert codes == set(known) | {"134 (SIGABRT)"}
+
+
+def test_links_lead_somewhere():
+    files = markdown_files()
+    assert len(files) >= 15
+    assert [problem for path in files for problem in link_problems(path, path.read_text())] == []
+
+
+def test_commands_in_the_documents_exist():
+    known = dev_commands(), sub_commands()
+    assert {"demo", "test"} <= known[0] and {"check", "nodes"} <= known[1]
+    for path in markdown_files():
+        assert command_problems(path.read_text(), *known) == [], path
+
+
+def test_presets_in_the_documents_exist():
+    presets = json.loads(document("CMakePresets.json"))["configurePresets"]
+    names = {preset["name"] for preset in presets if not preset.get("hidden")}
+    assert preset_problems(HACKING, names) == []
+    assert preset_problems(HACKING.replace("| `tsan` |", "| `msan` |"), names) != []
+
+
+def test_promises_of_the_readme_name_tests_that_exist():
+    assert promise_problems(README, ctest_names()) == []
+
+
+def test_each_threat_names_a_test_that_exists():
+    assert proof_problems(THREATS) == []
+
+
+def test_the_documents_name_no_file_that_is_not_there():
+    """Paths between backticks that begin with one of our folders."""
+    for path in markdown_files():
+        named = re.findall(r"`((?:exporter|include|configs|tests|docs|systemd)/[\w./-]+)`", path.read_text())
+        missing = [name for name in named if not (ROOT / name).exists()]
+        assert missing == [], path
+
+
+# --- each comparison notices ---------------------------------------------------------
+
+
+def without_row(text: str, name: str) -> str:
+    """The document without the row of that name."""
+    changed = re.sub(rf"^\| `{re.escape(name)}` \|.*\n", "", text, flags=re.M)
+    assert changed != text, name
+    return changed
+
+
+def without_heading(text: str, reason: str) -> str:
+    changed = re.sub(rf"^### `{reason}`\n(?:- .*\n)+\n", "", text, flags=re.M)
+    assert changed != text, reason
+    return changed
+
+
+def test_every_key_is_missed_on_the_page(keys):
+    for key in keys:
+        problems = configuration_problems(without_row(CONFIGURATION, key.path), keys)
+        assert problems == [f"key {key.path}: the document does not have it"]
+
+
+def test_every_key_is_missed_in_the_file(keys):
+    """Keys that are in two places of the file (of the nodes) are taken out of both."""
+    for key in keys:
+        name = key.path.rpartition(".")[2]
+        at = [index for index, line in enumerate(EVERY_KEY.splitlines()) if table_of(index) + name == key.path
+              and line.startswith(f"{name} = ")]
+        assert at, key.path
+        lines = [line for index, line in enumerate(EVERY_KEY.splitlines()) if index not in at]
+        assert toml_problems("\n".join(lines), keys) == [f"key {key.path}: the document does not have it"]
+
+
+def table_of(index: int) -> str:
+    """"poll." for a line below [poll]."""
+    heads = re.findall(r"^\[+([a-z.]+)\]+ *(?:#.*)?$", "\n".join(EVERY_KEY.splitlines()[:index]), re.M)
+    return f"{heads[-1]}." if heads else ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('| duration | `"15s"` |', '| duration | `"30s"` |'),
+        ("| `limits.samples_max` | integer |", "| `limits.samples_max` | size |"),
+        ("| `openbao.cluster` | string | required |", '| `openbao.cluster` | string | `""` |'),
+        ("## limits", "## bounds"),
+        ("| `log.level` |", "| `log.levels` |"),
+    ],
+)
+def test_a_wrong_word_about_a_key_is_noticed(old, new, keys):
+    assert old in CONFIGURATION
+    assert configuration_problems(CONFIGURATION.replace(old, new), keys) != []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('interval = "15s"', 'interval = "30s"'),
+        ("connections_max = 200", "connections_max = 100"),
+        ('format = "logfmt"', 'form = "logfmt"'),
+        ("# required: 1 to 63", "# 1 to 63"),
+    ],
+)
+def test_a_wrong_line_in_the_file_is_noticed(old, new, keys):
+    assert old in EVERY_KEY
+    assert toml_problems(EVERY_KEY.replace(old, new), keys) != []
+
+
+def test_every_metric_is_missed(live):
+    for name in live.own:
+        problems = metrics_problems(without_row(METRICS, name), live)
+        assert f"metric {name}: the document does not have it" in problems
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("| `bao_node_up` | gauge | N |", "| `bao_node_up` | counter | N |"),
+        ("| `bao_node_up` | gauge | N |", "| `bao_node_up` | gauge | N, `reason` |"),
+        ("| `bao_token_generation` | gauge | `credential` |", "| `bao_token_generation` | gauge | |"),
+        ("Nodes of the cluster in each role.", "Nodes in each role."),
+        ("| `process_threads` |", "| `process_tasks` |"),
+        ("## Credentials", "## Tokens"),
+        ("| `bao_node_samples` |", "| `bao_node_sample_count` |"),
+    ],
+)
+def test_a_wrong_word_about_a_metric_is_noticed(old, new, live):
+    assert old in METRICS
+    assert metrics_problems(METRICS.replace(old, new), live) != []
+
+
+@pytest.mark.parametrize("word", ["| `pod` |", "`uninitialized`, ", "`type_conflict`, ", "`malformed`, ", ", `gzip` |"])
+def test_a_missing_label_or_value_is_noticed(word, live):
+    changed = METRICS.replace(word, "" if "`pod`" not in word else "| `pods` |")
+    assert changed != METRICS
+    assert label_problems(changed, live) != []
+
+
+def test_every_reason_is_missed(reasons):
+    for reason in reasons:
+        problems = reason_problems(without_heading(OPERATIONS, reason), reasons)
+        assert problems == [f"reason {reason}: the document does not have it"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("### `dns`", "### `name`"),
+        ("### `dns`", "### `connect`"),
+        ("- **Do**: unseal it", "- Do: unseal it"),
+        ("## Reasons", "## Why"),
+    ],
+)
+def test_a_wrong_word_about_a_reason_is_noticed(old, new, reasons):
+    assert old in OPERATIONS
+    assert reason_problems(OPERATIONS.replace(old, new), reasons) != []
+
+
+def test_a_missing_cause_or_log_message_is_noticed(live, sources):
+    assert cause_problems(without_row(OPERATIONS, "leader_only"), live) != []
+    for message in ("listening", "poll ended", "failover", "internal check failed, aborting"):
+        assert log_problems(without_row(OPERATIONS, message), sources) != []
+
+
+def test_a_key_metric_or_reason_that_the_binary_gets_is_noticed(keys, reasons, live):
+    assert configuration_problems(CONFIGURATION, keys + keys_of("poll.jitter\tduration\t\"0s\"\toptional\n")) != []
+    assert toml_problems(EVERY_KEY, keys + keys_of("poll.jitter\tduration\t\"0s\"\toptional\n")) != []
+    assert reason_problems(OPERATIONS, [*reasons, "tired"]) != []
+    more = "# HELP bao_node_mood How the node feels.\n# TYPE bao_node_mood gauge\nbao_node_mood 1\n"
+    assert metrics_problems(METRICS, Live(live.metrics + more, live.exporter)) != []
+
+
+@pytest.mark.parametrize(
+    "text", ["[a](docs/nowhere.md)", "[a](../outside.md)", "[a](README.md#no-such-heading)", "[a](docs/metrics.md#x)"]
+)
+def test_a_link_to_nothing_is_noticed(text):
+    assert link_problems(ROOT / "README.md", text) != []
+
+
+@pytest.mark.parametrize("text", ["    ./dev demonstrate\n", "`./dev tests`", "    bao-exporter checks --help\n"])
+def test_a_command_that_does_not_exist_is_noticed(text):
+    assert command_problems(README + "\n" + text, dev_commands(), sub_commands()) != []
+
+
+def test_a_promise_without_its_test_is_noticed():
+    tests = ctest_names()
+    assert promise_problems(README, tests - {"e2e/test_secrecy"}) != []
+    assert promise_problems(README, {test for test in tests if not test.startswith("fault/")}) != []
+    assert promise_problems(README.replace("| promise |", "| claim |"), tests) != []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("`test_no_redirect_is_followed`", "`test_redirects_are_followed`"),
+        ("`tests/fault/test_http_faults.py`", "`tests/fault/test_http.py`"),
+        ("`a malformed Authorization is never accepted`", "`a malformed Authorization is accepted`"),
+        ("`test_no_redirect_is_followed` |", "|"),
+    ],
+)
+def test_a_threat_without_its_test_is_noticed(old, new):
+    assert old in THREATS
+    assert proof_problems(THREATS.replace(old, new)) != []

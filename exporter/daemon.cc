@@ -1,6 +1,7 @@
 #include "bao_exporter/daemon.h"
 
 #include <random>
+#include <system_error>
 #include <thread>
 
 #include "bao_exporter/file_watch.h"
@@ -84,7 +85,9 @@ std::optional<Error> Daemon::World::open() {
   auto scrape_tokens = load_scrape_tokens(config.listener);
   if (!scrape_tokens.ok()) return scrape_tokens.error();
   tokens.set(scrape_tokens.value());
-  if (auto error = credentials.load(config)) return error;
+  auto materials = Credentials::read(config);
+  if (!materials.ok()) return materials.error();
+  credentials.take(std::move(materials).value());
   auto started = Listener::start(
       config.listener,
       [this](const HttpRequest& request) { return service.answer(request, Clock::now()); },
@@ -131,12 +134,14 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   }
   auto scrape_tokens = load_scrape_tokens(wanted.listener);
   if (!scrape_tokens.ok()) return scrape_tokens.error();
+  auto materials = Credentials::read(wanted);
+  if (!materials.ok()) return materials.error();
   if (auto error = listener->replace_certificate(wanted.listener.tls_cert_file,
                                                  wanted.listener.tls_key_file)) {
     return error;
   }
   const auto before = credentials.by_cluster();
-  if (auto error = credentials.load(wanted)) return error;
+  credentials.take(std::move(materials).value());
   tokens.set(scrape_tokens.value());
   const bool new_polling = !same_polling(config, wanted) || credentials.trust_changed();
   config = wanted;
@@ -164,12 +169,23 @@ Result<std::unique_ptr<Daemon>> Daemon::start(ConfigOutcome outcome, ConfigLoade
   auto world = std::make_unique<World>(std::move(outcome), std::move(loader));
   world->watch.watch(files);
   if (auto error = world->open()) return *std::move(error);
-  world->start_threads(make_transport);
+  try {
+    world->start_threads(make_transport);
+  } catch (const std::system_error& error) {
+    return Error{ErrorCode::kIo, std::string("no thread could be started: ") + error.what() +
+                                     "; look at TasksMax and the process limits"};
+  }
   for (const std::string& address : world->listener->addresses()) {
     log::info("listening", {{"address", address}, {"version", std::string(kVersion)}});
   }
   service_manager::ready("serving on " + world->listener->addresses().front());
   return std::unique_ptr<Daemon>(new Daemon(std::move(world)));
+}
+
+std::optional<Error> Daemon::check(const Config& config) {
+  if (auto tokens = load_scrape_tokens(config.listener); !tokens.ok()) return tokens.error();
+  if (auto materials = Credentials::read(config); !materials.ok()) return materials.error();
+  return Listener::check_certificate(config.listener);
 }
 
 void Daemon::reload(const char* why) {
@@ -184,8 +200,14 @@ void Daemon::reload(const char* why) {
       good = false;
     }
   }
-  // Also after a failure: what is there now was looked at, the next change is a new try.
-  world.watch.watch(good ? files_of(outcome) : world.watch.files());
+  // After a failure, too: what is there now was looked at, and the next change, also of a file that
+  // only the refused configuration names, is a new try.
+  std::vector<std::string> files = files_of(outcome);
+  if (!good) {
+    const std::vector<std::string> before = world.watch.files();
+    files.insert(files.end(), before.begin(), before.end());
+  }
+  world.watch.watch(files);
   world.metrics.note_reload(good, WallClock::now());
   (good ? log::info : log::error)(
       "reload", {{"why", why}, {"result", good ? "done" : "refused, the old one stays"}});

@@ -1,5 +1,8 @@
 #include "materials.h"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -9,6 +12,20 @@
 #include "bao_exporter/node_book.h"
 
 namespace bao_exporter {
+
+namespace {
+
+// libcurl takes what it can read and says nothing of the rest: then no node would be trusted.
+bool holds_certificate(const std::string& pem) {
+  const std::unique_ptr<BIO, int (*)(BIO*)> bio(
+      ::BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &::BIO_free);
+  const std::unique_ptr<X509, void (*)(X509*)> certificate(
+      ::PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr), &::X509_free);
+  ::ERR_clear_error();
+  return certificate != nullptr;
+}
+
+}  // namespace
 
 Result<std::string> read_file(const std::string& path) {
   errno = 0;
@@ -35,6 +52,9 @@ Result<std::shared_ptr<const TlsTrust>> load_trust(const std::string& ca_file,
   };
   if (!trust->system_authorities) {
     if (auto error = fill(ca_file, trust->authorities_pem)) return *std::move(error);
+    if (!holds_certificate(trust->authorities_pem)) {
+      return Error{ErrorCode::kConfig, ca_file + ": holds no certificate that can be read"};
+    }
   }
   if (auto error = fill(cert_file, trust->client_certificate_pem)) return *std::move(error);
   if (auto error = fill(key_file, trust->client_key_pem)) return *std::move(error);
@@ -68,14 +88,10 @@ bool same_secret(const Slot<Secret>* slot, const Secret& secret) {
 
 }  // namespace
 
-std::optional<Error> Credentials::load(const Config& config) {
-  struct Read {
-    std::shared_ptr<const TlsTrust> trust;
-    std::shared_ptr<const Secret> token;
-  };
-  std::map<std::string, Read> read;
+Result<Credentials::Materials> Credentials::read(const Config& config) {
+  Materials materials;
   for (const ClusterConfig& cluster : config.clusters) {
-    Read& mine = read[cluster.cluster];
+    Material& mine = materials[cluster.cluster];
     auto trust = load_trust(cluster.ca_file, cluster.client_cert_file, cluster.client_key_file);
     if (!trust.ok()) return trust.error();
     mine.trust = std::move(trust).value();
@@ -84,9 +100,13 @@ std::optional<Error> Credentials::load(const Config& config) {
     if (!token.ok()) return token.error();
     mine.token = std::move(token).value();
   }
+  return materials;
+}
+
+void Credentials::take(Materials materials) {
   std::map<std::string, Credential> before = std::exchange(credentials_, {});
   trust_changed_ = false;
-  for (auto& [cluster, mine] : read) {
+  for (auto& [cluster, mine] : materials) {
     Credential credential = std::move(before[cluster]);
     if (!same_trust(credential.trust.get(), *mine.trust)) {
       credential.trust = std::move(mine.trust);
@@ -102,7 +122,6 @@ std::optional<Error> Credentials::load(const Config& config) {
     }
     credentials_.emplace(cluster, std::move(credential));
   }
-  return std::nullopt;
 }
 
 std::vector<PollTarget> Credentials::equip(const Config& config) const {

@@ -38,16 +38,24 @@ class Credentials {
     WallTime loaded{};
   };
 
-  // Reads everything that `config` names; nothing changes when something cannot be read. A cluster
-  // that was there before keeps its slot, so polls take a new token from their next start on.
-  // Errors: kIo, kTokenUnreadable, naming the file.
-  [[nodiscard]] std::optional<Error> load(const Config& config);
+  struct Material {
+    std::shared_ptr<const TlsTrust> trust;
+    std::shared_ptr<const Secret> token;  // null: the cluster needs none
+  };
+  using Materials = std::map<std::string, Material>;
+
+  // Reads everything that `config` names. Errors: kConfig, kIo, kTokenUnreadable, naming the file.
+  [[nodiscard]] static Result<Materials> read(const Config& config);
+
+  // Puts them in force. A cluster that was there before keeps its slot, so polls take a new token
+  // from their next start on.
+  void take(Materials materials);
 
   // poll_targets() with whom to trust and which token to send.
   [[nodiscard]] std::vector<PollTarget> equip(const Config& config) const;
 
   [[nodiscard]] const std::map<std::string, Credential>& by_cluster() const { return credentials_; }
-  // True when the last load changed whom to trust: connections have to be made anew.
+  // True when the last take() changed whom to trust: connections have to be made anew.
   [[nodiscard]] bool trust_changed() const { return trust_changed_; }
 
  private:

@@ -126,7 +126,7 @@ std::string OwnMetrics::render(std::string_view process_prefix, TimePoint now) c
   text.family("bao_exporter_connections", "Connections to this port.", MetricType::kGauge);
   text.sample(R"(state="open")", static_cast<double>(open_.load(std::memory_order_relaxed)));
   text.family("bao_exporter_poll_loop_stalled",
-              "1 when the loop that polls hangs: nothing of a node is served then.",
+              "1 when the loop that polls hangs; stale_after later no sample of a node is served.",
               MetricType::kGauge);
   text.sample("", poll_loop_stalled(now) ? 1 : 0);
   text.family("bao_exporter_poll_loop_last_timestamp_seconds",

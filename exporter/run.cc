@@ -100,6 +100,10 @@ int run(int argc, char** argv) {
   if (const int code = cli::report(outcome); code != cli::kGood) return code;
   if (!apply(arguments, outcome.config)) return cli::kUsage;
   if (arguments.check) {
+    if (const auto problem = Daemon::check(outcome.config)) {
+      std::cerr << problem->detail << '\n';
+      return cli::kUsage;
+    }
     std::cout << arguments.config_file << ": good\n";
     return cli::kGood;
   }

@@ -130,6 +130,12 @@ std::string civet_address(const std::string& address) {
   return address + "s";
 }
 
+std::string named(const ListenerConfig& config) {
+  std::string all;
+  for (const std::string& address : config.addresses) all += (all.empty() ? "" : ", ") + address;
+  return all;
+}
+
 std::string with_port(const std::string& address, int port) {
   return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
 }
@@ -204,7 +210,7 @@ class CivetListener final : public Listener {
     ::mg_init_library(MG_FEATURES_TLS);
     context_ = ::mg_start2(&init, &error);
     if (context_ == nullptr) {
-      return Error{ErrorCode::kIo, "cannot listen on " + listening + ": " + words.data() +
+      return Error{ErrorCode::kIo, "cannot listen on " + named(config) + ": " + words.data() +
                                        "; is the port taken, or the address not ours?"};
     }
     note_ports(config);
@@ -285,6 +291,12 @@ class CivetListener final : public Listener {
 };
 
 }  // namespace
+
+std::optional<Error> Listener::check_certificate(const ListenerConfig& config) {
+  auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
+  if (!pair.ok()) return pair.error();
+  return std::nullopt;
+}
 
 Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, Handler handler,
                                                   ConnectionEvents events) {

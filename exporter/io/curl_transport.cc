@@ -144,8 +144,8 @@ class Channel {
     ::curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     answer_.status = static_cast<int>(status);
     if (too_large_) {
-      fail(ErrorCode::kTooLarge, "more than " + std::to_string(request_.body_bytes_max) +
-                                     " bytes (limits.body_bytes_max)");
+      fail(ErrorCode::kTooLarge,
+           "more than the " + std::to_string(request_.body_bytes_max) + " bytes allowed for it");
     } else if (result != CURLE_OK) {
       fail_with(result);
     } else if (status == 200 && !is_whole()) {

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "bao_exporter/config.h"
 #include "bao_exporter/transport.h"
@@ -23,6 +24,9 @@ class Daemon {
   // Errors: kConfig, kTokenUnreadable (exit code 2), kIo (exit code 1).
   static Result<std::unique_ptr<Daemon>> start(ConfigOutcome outcome, ConfigLoader loader,
                                                const TransportMaker& make_transport);
+
+  // What start() would refuse: reads all that the configuration names, opens nothing.
+  [[nodiscard]] static std::optional<Error> check(const Config& config);
 
   ~Daemon();  // answers under way are finished, then the threads end
   Daemon(const Daemon&) = delete;

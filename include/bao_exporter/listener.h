@@ -32,6 +32,9 @@ class Listener {
   static Result<std::unique_ptr<Listener>> start(const ListenerConfig& config, Handler handler,
                                                  ConnectionEvents events = {});
 
+  // What start() would say of certificate and key.
+  [[nodiscard]] static std::optional<Error> check_certificate(const ListenerConfig& config);
+
   virtual ~Listener() = default;  // stops: answers under way are finished first
 
   // "127.0.0.1:9825": with the port that the kernel chose where 0 was asked for.

@@ -167,16 +167,28 @@ def complaints_about(folder, name: str) -> str:
     return run(BINARY, "check", "--config.file", config, env={}, timeout=10).stderr
 
 
-def test_what_check_does_not_see_is_what_the_page_says(tmp_path):
-    """When `check` sees it, this fails: then take it out of the page."""
-    assert "does not yet see that certificate and key do not fit, or that a scrape token is too short" in CONFIGURATION
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("scrape.token", "short\n", "at least 20 characters"),
+        ("tls/tls.key", None, "is not the key of"),
+        ("openbao-ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
+    ],
+)
+def test_check_refuses_what_the_start_refuses(tmp_path, path, text, words):
+    assert "what the start would refuse, `check` refuses" in CONFIGURATION
     config = tmp_path / "bao-exporter.toml"
     shutil.copy(ROOT / "configs/profiles/all-nodes.toml", config)
     make_files(tmp_path)
     assert check(config) == (0, [])
-    write_secret(tmp_path / "scrape.token", "short\n")
-    write_secret(tmp_path / "tls/tls.key", (tmp_path / "tls/tls.crt").read_text())
-    assert check(config) == (0, [])
+    if text is None:  # a good key, of another certificate
+        make_files(tmp_path / "other")
+        text = (tmp_path / "other" / path).read_text()
+    write_secret(tmp_path / path, text)
+    for command in (["check"], []):
+        done = run(BINARY, *command, "--config.file", config, timeout=20)
+        assert done.returncode == 2, (command, done.stderr)
+        assert str(tmp_path / path) in done.stderr and words in done.stderr
 
 
 def test_the_metrics_page_is_the_binarys(live):

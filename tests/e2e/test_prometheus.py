@@ -20,25 +20,31 @@ from exporter_process import ROOT, SCRAPE_TOKEN, Exporter, openbao, wait_until, 
 BIN = Path(os.environ.get("BAO_EXPORTER_PROMETHEUS_DIR") or ROOT / "build/deps/prometheus/usr/bin")
 SCRAPES = 12  # how many are waited for: several polls, and snapshots old and new
 
-CONFIG = """
-global:
-  scrape_interval: 1s
-scrape_configs:
-  - job_name: bao-exporter
-    honor_labels: true
-    scheme: https
-    tls_config:
-      ca_file: {ca_file}
-    authorization:
-      credentials_file: {token_file}
-    static_configs:
-      - targets: ["{exporter}"]
-  # Not a part of what a user writes: a target that does wrong, so that we know how Prometheus
-  # complains of one.
+# What we ship, as it is, but for the places that a user fills in and the pace of a test.
+SHIPPED = ROOT / "configs/prometheus/scrape.yml"
+
+# Not a part of what a user writes: a target that does wrong, so that we know how Prometheus
+# complains of one.
+CONTROL = """
   - job_name: control
+    scrape_interval: 1s
     static_configs:
       - targets: ["{control}"]
 """
+
+
+def scrape_config(**places: str) -> str:
+    text = SHIPPED.read_text()
+    for shipped, here in {
+        "/etc/prometheus/bao-exporter.token": places["token_file"],
+        "/etc/prometheus/bao-exporter-ca.pem": places["ca_file"],
+        "exporter.example:9825": places["exporter"],
+        "scrape_interval: 15s": "scrape_interval: 1s",
+        "scrape_timeout: 10s": "scrape_timeout: 1s",
+    }.items():
+        assert text.count(shipped) == 1, f"{SHIPPED} has {shipped!r} {text.count(shipped)} times"
+        text = text.replace(shipped, here)
+    return text.rstrip("\n") + "\n" + CONTROL.format(control=places["control"])
 
 
 class Backwards(http.server.BaseHTTPRequestHandler):
@@ -132,7 +138,7 @@ def prometheus(cluster, tmp_path_factory):
         token_file = write_private(folder / "scrape.token", SCRAPE_TOKEN)
         config = folder / "prometheus.yml"
         config.write_text(
-            CONFIG.format(
+            scrape_config(
                 ca_file=cluster.ca_file,
                 token_file=token_file,
                 exporter=f"{LOOPBACK}:{exporter.port}",

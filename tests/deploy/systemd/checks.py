@@ -218,6 +218,7 @@ def configure(count=1, secrets=None):
 def install():
     """As systemd/README.md says."""
     ETC.mkdir()
+    (MACHINE / "var/lib/bao-exporter/root").mkdir(parents=True)
     for name in (UNIT, "bao-exporter-restart.path", "bao-exporter-restart.service"):
         shutil.copy(ROOT / "systemd" / name, MACHINE / "etc/systemd/system")
     for source, name, mode in ((certificates.pem("node"), "tls.crt", 0o644),
@@ -332,11 +333,14 @@ def view():
     assert "noexec" in mounts["/etc"] and "ro" in mounts["/etc"], mounts["/etc"]
     assert "noexec" not in mounts["/usr/bin/bao-exporter"] and "ro" in mounts["/usr/bin/bao-exporter"]
     assert execute_in_view("/usr/bin/bao-exporter", "--version").returncode == 0
+    executable = {path for path, options in mounts.items() if "noexec" not in options}
+    assert executable <= {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/bin/bao-exporter", "/usr/bin/kill",
+                          "/dev/hugepages"}, executable
     refused = execute_in_view("/usr/bin/true")
     assert refused.returncode == 126 and "Permission denied" in refused.stderr, refused
     writable = [path for path, options in mounts.items() if "rw" in options
                 and not path.startswith(("/proc", "/sys", "/dev"))]
-    assert set(writable) <= {"/tmp", "/var/tmp", "/run/bao-exporter"}, writable
+    assert set(writable) <= {"/tmp", "/var/tmp"}, writable
     return f"sees {' '.join(sorted(seen))}; can write to {' '.join(sorted(writable))}"
 
 

@@ -33,7 +33,7 @@ CONTROL = """
 """
 
 
-def scrape_config(**places: str) -> str:
+def scrape_config(**places: object) -> str:
     text = SHIPPED.read_text()
     for shipped, here in {
         "/etc/prometheus/bao-exporter.token": places["token_file"],
@@ -43,7 +43,7 @@ def scrape_config(**places: str) -> str:
         "scrape_timeout: 10s": "scrape_timeout: 1s",
     }.items():
         assert text.count(shipped) == 1, f"{SHIPPED} has {shipped!r} {text.count(shipped)} times"
-        text = text.replace(shipped, here)
+        text = text.replace(shipped, str(here))
     return text.rstrip("\n") + "\n" + CONTROL.format(control=places["control"])
 
 

@@ -74,3 +74,7 @@ set_tests_properties(deploy/release_build PROPERTIES FIXTURES_REQUIRED release_c
 bao_python_test(deploy test_hardening TIMEOUT 120)
 set_tests_properties(deploy/test_hardening PROPERTIES FIXTURES_REQUIRED release
   ENVIRONMENT "${python_environment};BAO_EXPORTER_RELEASE=${release_dir}/bao-exporter")
+
+bao_python_test(deploy test_systemd_unit TIMEOUT 120)
+bao_python_test(deploy test_systemd_boot TIMEOUT 260)
+set_tests_properties(deploy/test_systemd_boot PROPERTIES RUN_SERIAL TRUE)  # measures milliseconds

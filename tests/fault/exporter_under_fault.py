@@ -1,13 +1,16 @@
 """The exporter as a process of its own, polling fake nodes, and what its port says."""
 
 import contextlib
+import functools
 import http.client
 import os
 import pathlib
 import re
 import signal
+import socket
 import ssl
 import subprocess
+import threading
 import time
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,8 +31,11 @@ class Scrape:
         self.headers = headers
         self.body = body
         self.seconds = seconds
-        self.text = body.decode()
         self._samples = None
+
+    @functools.cached_property
+    def text(self):
+        return self.body.decode()
 
     @property
     def samples(self):
@@ -106,16 +112,58 @@ def milliseconds(text):
     return float(text[:-2]) if text.endswith("ms") else float(text[:-1]) * 1000
 
 
+def replace_file(path, content):
+    """As one should: written beside the old file, then renamed over it."""
+    path = pathlib.Path(path)
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(content if isinstance(content, bytes) else content.encode())
+    beside.chmod(0o600)
+    beside.replace(path)
+
+
+class ServiceManager:
+    """The socket that systemd would hold, and what came on it, with the time of arrival."""
+
+    def __init__(self, folder):
+        self.path = str(pathlib.Path(folder) / "notify")
+        self.said = []  # (time.monotonic(), message)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    @property
+    def environment(self):
+        return {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "30000000"}
+
+    def _receive(self):
+        while True:
+            message = self._socket.recv(4096).decode()
+            self.said.append((time.monotonic(), message))
+
+    def times_of(self, line):
+        """When each message arrived that has this line."""
+        return [when for when, message in list(self.said) if line in message.split("\n")]
+
+    def wait_for(self, line, within, more_than=0):
+        """The message with this line, the one after `more_than` others."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            found = [message for _, message in list(self.said) if line in message.split("\n")]
+            if len(found) > more_than:
+                return found[more_than]
+            time.sleep(0.001)
+        raise AssertionError(f"{line} did not come within {within} s; came: {self.said}")
+
+
 class ExporterUnderFault:
     def __init__(self, certificates, nodes, folder, interval="1s", timeout="700ms",
-                 stale_after="3s", limits=(), prefix=(), environment=None, urls=None):
-        self.binary = os.environ.get("BAO_EXPORTER", "")
-        assert os.access(self.binary, os.X_OK), "BAO_EXPORTER must name the program to test"
+                 stale_after="3s", limits=(), prefix=(), environment=None, urls=None,
+                 binary="BAO_EXPORTER"):
+        self.binary = os.environ.get(binary, "")
+        assert os.access(self.binary, os.X_OK), f"{binary} must name the program to test"
         self.certificates = certificates
         self.nodes = nodes
         self.folder = pathlib.Path(folder)
-        self.interval = milliseconds(interval) / 1000
-        self.timeout = milliseconds(timeout) / 1000
         self.prefix = list(prefix)
         self.environment = environment or {}
         self.process = None
@@ -123,34 +171,49 @@ class ExporterUnderFault:
         self.log_file = self.folder / "exporter.log"
         self._log_position = 0
         self._client = ssl.create_default_context(cafile=certificates.pem("ca"))
-        self._write_files(interval, timeout, stale_after, limits, urls or {})
-
-    def _write_files(self, interval, timeout, stale_after, limits, urls):
         for name, text in (("scrape.token", SCRAPE_TOKEN), ("openbao.token", UPSTREAM_TOKEN)):
-            (self.folder / name).write_text(text + "\n")
-            (self.folder / name).chmod(0o600)
+            replace_file(self.folder / name, text + "\n")
+        self.config_file = self.folder / "exporter.toml"
+        self.settings = {
+            "address": "127.0.0.1:0", "connections_max": 20,
+            "cert_file": certificates.pem("node"), "key_file": certificates.key("node"),
+            "interval": interval, "timeout": timeout, "stale_after": stale_after,
+            "limits": limits, "ca_file": certificates.pem("ca"), "token_file": "openbao.token",
+            "urls": urls or {}, "more": ()}
+        self.write_config()
+
+    def config_text(self, **changes):
+        """The configuration with `self.nodes`, and with these settings for this once."""
+        said = self.settings | changes
         lines = [
-            "[listener]", 'address = "127.0.0.1:0"',
-            f'tls_cert_file = "{self.certificates.pem("node")}"',
-            f'tls_key_file = "{self.certificates.key("node")}"',
+            "[listener]", f'address = "{said["address"]}"',
+            f'tls_cert_file = "{said["cert_file"]}"',
+            f'tls_key_file = "{said["key_file"]}"',
             'token_files = ["scrape.token"]',
-            "connections_max = 20",
-            "[poll]", f'interval = "{interval}"', f'timeout = "{timeout}"',
-            f'stale_after = "{stale_after}"',
-            "[limits]", *limits,
-            "[[openbao]]", 'cluster = "fake"', f'ca_file = "{self.certificates.pem("ca")}"',
-            "[openbao.auth]", 'token_file = "openbao.token"',
+            f'connections_max = {said["connections_max"]}',
+            "[poll]", f'interval = "{said["interval"]}"', f'timeout = "{said["timeout"]}"',
+            f'stale_after = "{said["stale_after"]}"',
+            "[limits]", *said["limits"], *said["more"],
+            "[[openbao]]", 'cluster = "fake"', f'ca_file = "{said["ca_file"]}"',
+            "[openbao.auth]", f'token_file = "{said["token_file"]}"',
         ]
         for node in self.nodes:
             lines += ["[[openbao.node]]", f'name = "{node.name}"',
-                      f'api_url = "{urls.get(node.name, node.url)}"']
-        (self.folder / "exporter.toml").write_text("\n".join(lines) + "\n")
+                      f'api_url = "{said["urls"].get(node.name, node.url)}"']
+        return "\n".join(lines) + "\n"
+
+    def write_config(self, **changes):
+        """Replaces the file; these settings stay changed. Who runs already has to be told."""
+        self.settings |= changes
+        self.interval = milliseconds(self.settings["interval"]) / 1000
+        self.timeout = milliseconds(self.settings["timeout"]) / 1000
+        replace_file(self.config_file, self.config_text())
 
     def start(self):
         # In a session of its own, so that what a prefix started ends with it.
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, self.binary, "--config.file", str(self.folder / "exporter.toml"),
+                [*self.prefix, self.binary, "--config.file", str(self.config_file),
                  "--log.level", "debug"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, **self.environment})
@@ -195,14 +258,14 @@ class ExporterUnderFault:
 
     # The port.
 
-    def scrape(self, timeout=1.0):
+    def scrape(self, timeout=1.0, path="/metrics", token=SCRAPE_TOKEN, headers=None):
         """A scrape on a new connection; the port has to answer within `timeout`."""
         started = time.monotonic()
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
                                                  context=self._client)
         try:
-            connection.request("GET", "/metrics",
-                               headers={"Authorization": f"Bearer {SCRAPE_TOKEN}"})
+            connection.request("GET", path,
+                               headers={"Authorization": f"Bearer {token}", **(headers or {})})
             answer = connection.getresponse()
             body = answer.read()
             return Scrape(answer.status, dict(answer.getheaders()), body,

@@ -87,7 +87,7 @@ std::optional<Error> Daemon::World::open() {
   tokens.set(scrape_tokens.value());
   auto materials = Credentials::read(config);
   if (!materials.ok()) return materials.error();
-  credentials.take(std::move(materials).value());
+  credentials.take(materials.value());
   auto started = Listener::start(
       config.listener,
       [this](const HttpRequest& request) { return service.answer(request, Clock::now()); },
@@ -141,7 +141,7 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
     return error;
   }
   const auto before = credentials.by_cluster();
-  credentials.take(std::move(materials).value());
+  credentials.take(materials.value());
   tokens.set(scrape_tokens.value());
   const bool new_polling = !same_polling(config, wanted) || credentials.trust_changed();
   config = wanted;

@@ -103,20 +103,20 @@ Result<Credentials::Materials> Credentials::read(const Config& config) {
   return materials;
 }
 
-void Credentials::take(Materials materials) {
+void Credentials::take(const Materials& materials) {
   std::map<std::string, Credential> before = std::exchange(credentials_, {});
   trust_changed_ = false;
-  for (auto& [cluster, mine] : materials) {
+  for (const auto& [cluster, mine] : materials) {
     Credential credential = std::move(before[cluster]);
     if (!same_trust(credential.trust.get(), *mine.trust)) {
-      credential.trust = std::move(mine.trust);
+      credential.trust = mine.trust;
       trust_changed_ = true;
     }
     if (mine.token == nullptr) {
       credential.token = nullptr;
     } else if (!same_secret(credential.token.get(), *mine.token)) {
       if (credential.token == nullptr) credential.token = std::make_shared<Slot<Secret>>();
-      credential.token->set(std::move(mine.token));
+      credential.token->set(mine.token);
       ++credential.generation;
       credential.loaded = WallClock::now();
     }

@@ -49,7 +49,7 @@ class Credentials {
 
   // Puts them in force. A cluster that was there before keeps its slot, so polls take a new token
   // from their next start on.
-  void take(Materials materials);
+  void take(const Materials& materials);
 
   // poll_targets() with whom to trust and which token to send.
   [[nodiscard]] std::vector<PollTarget> equip(const Config& config) const;

@@ -18,14 +18,6 @@ HUNG_AFTER = 10.0  # without a sign of life
 SLACK = 0.3        # of this machine
 
 
-def start_watched(make_rig, folder, **options):
-    """An exporter that was started as systemd does, and its service manager."""
-    manager = ServiceManager(folder)
-    rig = make_rig(start=False, environment=manager.environment, **options)
-    rig.write_config(address="127.0.0.1:0")
-    return rig.start(), manager
-
-
 def hang(rig):
     rig.process.send_signal(signal.SIGUSR2)
 
@@ -187,9 +179,17 @@ def test_gzip_stays_one_member_while_the_poll_loop_hangs(hung, path):
         check_overdue(plain, hung.rig)
 
 
-def test_a_reload_makes_old_samples_fresh_for_nobody(make_rig):
-    """It publishes anew, from polls that are as old as before."""
+@pytest.fixture
+def slow_rig(make_rig):
+    """The snapshot is overdue 3 s after a publication, each node 6 s after its poll."""
     rig = make_rig(binary="BAO_EXPORTER_HANGING", interval="3s", timeout="1s", stale_after="3s")
+    yield rig
+    rig.process.kill()
+
+
+def test_a_reload_makes_old_samples_fresh_for_nobody(slow_rig):
+    """It publishes anew, from polls that are as old as before."""
+    rig = slow_rig
     rig.wait_all_up()
     hang(rig)
     rig.wait(lambda scrape: not has_samples(scrape, rig), 3 + STALE_AFTER + 1, "overdue")
@@ -199,7 +199,6 @@ def test_a_reload_makes_old_samples_fresh_for_nobody(make_rig):
     rig.wait(lambda scrape: scrape.value("bao_exporter_snapshot_generation") > before, 2,
              "the reload has published", each=lambda scrape: check_overdue(scrape, rig))
     check_overdue(rig.scrape(), rig)
-    rig.process.kill()
 
 
 # The last of the file: it ends the exporter that the ones above share.

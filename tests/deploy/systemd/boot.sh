@@ -17,7 +17,8 @@ root=$(cd "$here/../../.." && pwd)
 binary=${BAO_EXPORTER:-$root/build/dev/bao-exporter}
 hanging=${BAO_EXPORTER_HANGING:-$root/build/dev/tests/bao-exporter-hanging}
 image=${BAO_EXPORTER_ROOTFS:-$root/build/deps/boot-rootfs.tar}
-readonly here root binary hanging image seconds_max=180
+folder=${TMPDIR:-/tmp}
+readonly here root binary hanging image folder seconds_max=180
 
 skip() {
   printf 'SKIP-LOUD: %s\n' "$*"
@@ -42,19 +43,35 @@ cgroup=$cgroup2/bao-exporter-boot.$$
 mkdir "$cgroup" 2>/dev/null || skip "no cgroup can be made in $cgroup2"
 work=
 
-# shellcheck disable=SC2317  # called by the trap
-clean_up() {
-  if [[ -w $cgroup/cgroup.kill ]]; then echo 1 >"$cgroup/cgroup.kill"; fi
+# remove CGROUP WORK: with all that is in them.
+remove() {
+  if [[ -w $1/cgroup.kill ]]; then echo 1 >"$1/cgroup.kill"; fi
   for _ in {1..50}; do
-    find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
-    [[ -d $cgroup ]] || break
+    find "$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    [[ -d $1 ]] || break
     sleep 0.1
   done
-  if [[ -d $cgroup ]]; then echo "# cannot be removed: $cgroup" >&2; fi
-  if [[ -n $work ]]; then rm -rf --one-file-system "$work"; fi
+  if [[ -d $1 ]]; then echo "# cannot be removed: $1" >&2; fi
+  if [[ -n $2 ]]; then rm -rf --one-file-system "$2"; fi
+}
+
+child=
+# shellcheck disable=SC2317  # called by the trap
+clean_up() {
+  if [[ -n $child ]]; then kill -KILL "$child" 2>/dev/null || true; fi
+  wait
+  remove "$cgroup" "$work"
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM HUP
+
+# What a run left behind that was killed and could not clean up.
+for old in "$cgroup2"/bao-exporter-boot.*; do
+  if ! kill -0 "${old##*.}" 2>/dev/null; then
+    remove "$old" ""
+    rm -rf --one-file-system "$folder/bao-exporter-boot.${old##*.}."*
+  fi
+done
 
 unshare --net --pid --mount --cgroup --ipc --uts --fork true 2>/dev/null || skip "no namespaces can be made"
 [[ -x $binary ]] || fail "no $binary: build first"
@@ -62,7 +79,7 @@ unshare --net --pid --mount --cgroup --ipc --uts --fork true 2>/dev/null || skip
 
 # ---- the machine to boot
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/bao-exporter-boot.XXXXXX")
+work=$(mktemp -d "$folder/bao-exporter-boot.$$.XXXXXX")
 chmod 0755 "$work" # the dynamic user has to get through
 machine=$work/machine
 mkdir "$machine"
@@ -87,11 +104,14 @@ copy_libraries || fail "the binary does not run in the image"
 # ---- boot
 
 # Two process namespaces, one in the other: the outer one is checks.py's, and all ends when it ends,
-# which it does when this shell does.
+# which it does when this shell does. In the background: a trap would wait for what is in front.
 status=0
-timeout --signal=KILL --foreground "$seconds_max" setpriv --pdeathsig KILL \
+setpriv --pdeathsig KILL timeout --signal=KILL "$seconds_max" setpriv --pdeathsig KILL \
   unshare --net --pid --mount --mount-proc --fork --kill-child \
-  python3 -B "$here/checks.py" "$machine" "$cgroup" "$here/pid1.sh" "$root" || status=$?
+  python3 -B "$here/checks.py" "$machine" "$cgroup" "$here/pid1.sh" "$root" &
+child=$!
+wait "$child" || status=$?
+child=
 if [[ -n ${BAO_EXPORTER_BOOT_KEEP:-} ]]; then
   cp "$work"/*.log "$BAO_EXPORTER_BOOT_KEEP/" 2>/dev/null || true
 fi

@@ -246,7 +246,12 @@ def install():
     """As systemd/README.md says."""
     ETC.mkdir()
     (MACHINE / "var/lib/bao-exporter/root").mkdir(parents=True)
-    replace_file(MACHINE / "etc/resolv.conf", "nameserver 127.0.0.1\n")
+    # As systemd-resolved leaves it: a link into /run.
+    for folder in ("systemd/resolve", "NetworkManager"):
+        machine.path(f"/run/{folder}").mkdir()
+    replace_file(machine.path("/run/systemd/resolve/resolv.conf"), "nameserver 127.0.0.1\n")
+    (MACHINE / "etc/resolv.conf").unlink(missing_ok=True)
+    (MACHINE / "etc/resolv.conf").symlink_to("../run/systemd/resolve/resolv.conf")
     replace_file(MACHINE / "etc/nsswitch.conf", "hosts: files dns\n")
     for name in (UNIT, "bao-exporter-restart.path", "bao-exporter-restart.service"):
         shutil.copy(ROOT / "systemd" / name, MACHINE / "etc/systemd/system")
@@ -356,7 +361,7 @@ def view():
     assert seen <= {"dev", "etc", "lib", "lib64", "proc", "root", "run", "sys", "tmp", "usr", "var"}, seen
     assert not list(process("root/root").iterdir())
     assert {path.name for path in process("root/var").iterdir()} <= {"tmp"}
-    assert {path.name for path in process("root/run").iterdir()} <= {"credentials", "host", "systemd"}
+    assert {path.name for path in process("root/run").iterdir()} <= {"NetworkManager", "credentials", "host", "systemd"}
     mounts = {line.split()[4]: line.split()[5].split(",") for line in process("mountinfo").read_text().splitlines()}
     assert "noexec" in mounts["/"] and "ro" in mounts["/"], mounts["/"]
     assert "noexec" in mounts["/etc"] and "ro" in mounts["/etc"], mounts["/etc"]

@@ -14,6 +14,7 @@ namespace bao_exporter::log {
 namespace {
 
 std::atomic<LogFormat> g_format{LogFormat::kLogfmt};
+std::atomic<bool> g_pattern_set{false};
 
 // What may not reach a terminal or a JSON reader as it is: control characters, those of C1 (U+0080
 // to U+009F) included, and bytes that are not UTF-8. `length` gets how many bytes it is.
@@ -106,17 +107,24 @@ std::string render(LogFormat format, std::string_view level, std::string_view me
 }
 
 void init(LogLevel level, LogFormat format) {
-  g_format.store(format);
-  auto logger = std::make_shared<spdlog::logger>("bao-exporter",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  // One logger for good: others may be writing to it. Its level is atomic, its pattern is locked.
+  static const bool made = [] {
+    auto logger = std::make_shared<spdlog::logger>(
+        "bao-exporter", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    logger->flush_on(spdlog::level::debug);
+    spdlog::set_default_logger(std::move(logger));
+    return true;
+  }();
+  (void)made;
   constexpr std::array kLevels = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
                                   spdlog::level::err};
-  logger->set_level(kLevels[static_cast<std::size_t>(level)]);
-  logger->flush_on(spdlog::level::debug);
-  logger->set_pattern(format == LogFormat::kLogfmt ? "ts=%Y-%m-%dT%H:%M:%S.%eZ %v"
-                                                   : "{\"ts\":\"%Y-%m-%dT%H:%M:%S.%eZ\",%v}",
-                      spdlog::pattern_time_type::utc);
-  spdlog::set_default_logger(std::move(logger));
+  spdlog::logger& logger = *spdlog::default_logger_raw();
+  logger.set_level(kLevels[static_cast<std::size_t>(level)]);
+  if (g_format.exchange(format) == format && g_pattern_set.exchange(true)) return;
+  logger.set_pattern(format == LogFormat::kLogfmt ? "ts=%Y-%m-%dT%H:%M:%S.%eZ %v"
+                                                  : "{\"ts\":\"%Y-%m-%dT%H:%M:%S.%eZ\",%v}",
+                     spdlog::pattern_time_type::utc);
+  g_pattern_set.store(true);
 }
 
 void debug(std::string_view message, Fields fields) {

@@ -250,13 +250,13 @@ void NodeBook::settle(NodeState& node, bool withheld, TimePoint now, WallTime wa
     reason = ErrorCode::kSuperseded;
   }
   node.served = node.latest.part != nullptr && reason == ErrorCode::kOk;
-  if (role != node.role || !node.role_since) {
+  if (role != node.role) {
     log::info("role", {{"node", node.name},
                        {"from", std::string(role_name(node.role))},
                        {"to", std::string(role_name(role))}});
     if (node.role_since) node.role_changes->Increment();
-    node.role_since = unix_seconds(wall);
   }
+  if (role != node.role || !node.role_since) node.role_since = unix_seconds(wall);
   node.role = role;
   node.reason = reason;
   node.decided_from = node.latest.role;

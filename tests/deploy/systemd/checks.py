@@ -377,7 +377,7 @@ def view():
     return f"sees {' '.join(sorted(seen))}; can write to {' '.join(sorted(writable))}"
 
 
-@check("secrets: read only, 0400, of the dynamic user; closed to every other unit and to its own reach outside")
+@check("secrets: read only, 0400, of the dynamic user; closed to other units")
 def credentials():
     folder = f"/run/credentials/{UNIT}"
     uid = re.search(r"Uid:\t(\d+)", process("status").read_text())[1]
@@ -399,7 +399,7 @@ def credentials():
     return f"{mount.split(' - ')[1].split()[0]}, {' '.join(modes)}, uid {uid}"
 
 
-@check("reload: a changed configuration is in force, same process; a node is found by DNS")
+@check("reload: a changed configuration is in force, same process; its new node is found by DNS")
 def reload_good():
     pid = main_pid()
     configure(2)

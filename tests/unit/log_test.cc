@@ -7,7 +7,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "catch.h"
@@ -222,6 +224,23 @@ TEST_CASE("each level shows itself and what is graver") {
   CHECK(shown[LogLevel::kInfo] == 3);
   CHECK(shown[LogLevel::kWarn] == 2);
   CHECK(shown[LogLevel::kError] == 1);
+}
+
+// A reload did this while the loops wrote: the logger was freed under their feet (1 crash in 753).
+TEST_CASE("level and format may change while other threads write") {
+  {
+    std::vector<std::jthread> writers;
+    for (int i = 0; i < 3; ++i) {
+      writers.emplace_back([](const std::stop_token& stop) {
+        while (!stop.stop_requested()) log::debug("nobody reads this", {{"key", "value"}});
+      });
+    }
+    for (int i = 0; i < 2'000; ++i) {
+      log::init(LogLevel::kError, i % 2 == 0 ? LogFormat::kJson : LogFormat::kLogfmt);
+    }
+  }
+  log::init(LogLevel::kError, LogFormat::kLogfmt);
+  SUCCEED("nothing was freed under a writer");
 }
 
 }  // namespace bao_exporter

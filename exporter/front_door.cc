@@ -5,27 +5,20 @@
 #include <charconv>
 #include <optional>
 
+#include "ascii.h"
+
 namespace bao_exporter {
 
 namespace {
+
+using ascii::equal_ignoring_case;
+using ascii::lower;
+using ascii::trimmed;
 
 constexpr std::size_t kTokenBytesMax = 512;
 // The listener's library keeps 64 headers and drops the rest silently: at 64 nobody can tell
 // whether there was another Authorization.
 constexpr std::size_t kHeadersMax = 63;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t from = text.find_first_not_of(" \t");
-  if (from == std::string_view::npos) return {};
-  return text.substr(from, text.find_last_not_of(" \t") - from + 1);
-}
 
 // Calls `each` with every comma separated part, trimmed.
 template <typename Each>

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "ascii.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -38,12 +40,6 @@ int hex_digit(char c) {
   return -1;
 }
 
-std::string_view trimmed(std::string_view line) {
-  const std::size_t from = line.find_first_not_of(" \t");
-  if (from == std::string_view::npos) return {};
-  return line.substr(from, line.find_last_not_of(" \t") - from + 1);
-}
-
 }  // namespace
 
 ScrapeTokens::Digest ScrapeTokens::digest_of(std::string_view text) {
@@ -58,7 +54,7 @@ std::optional<Error> ScrapeTokens::add(std::string_view text, const std::string&
   std::size_t number = 0;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = trimmed(text.substr(0, end));
+    const std::string_view line = ascii::trimmed(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     ++number;
     if (line.empty() || line[0] == '#') continue;

@@ -7,6 +7,7 @@ endif()
 
 set(python_environment
   "BAO_EXPORTER=$<TARGET_FILE:bao-exporter>"
+  "BAO_EXPORTER_HANGING=$<TARGET_FILE:bao-exporter-hanging>"
   "BAO_EXPORTER_PROMETHEUS_DIR=${BAO_EXPORTER_PROMETHEUS_DIR}"
   "PYTHONDONTWRITEBYTECODE=1"
   "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/e2e:${CMAKE_CURRENT_SOURCE_DIR}/fault")
@@ -78,3 +79,7 @@ set_tests_properties(deploy/test_hardening PROPERTIES FIXTURES_REQUIRED release
 bao_python_test(deploy test_systemd_unit TIMEOUT 120)
 bao_python_test(deploy test_systemd_boot TIMEOUT 260)
 set_tests_properties(deploy/test_systemd_boot PROPERTIES RUN_SERIAL TRUE)  # measures milliseconds
+
+# What changes while it runs, and a poll loop that hangs.
+bao_python_test(fault test_reload TIMEOUT 600)
+bao_python_test(fault test_stall TIMEOUT 120)

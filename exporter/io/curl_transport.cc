@@ -17,6 +17,7 @@
 #include <ctime>
 #include <map>
 
+#include "ascii.h"
 #include "build_info.h"
 
 static_assert(LIBCURL_VERSION_NUM >= 0x075700, "libcurl 7.87 or later: CURLOPT_QUICK_EXIT");
@@ -45,20 +46,6 @@ bool is_literal_address(std::string_view host) {
 
 std::string bracketed(const std::string& host) {
   return host.find(':') == std::string::npos ? host : "[" + host + "]";
-}
-
-bool same_word(std::string_view a, std::string_view lower) {
-  return a.size() == lower.size() &&
-         std::equal(a.begin(), a.end(), lower.begin(), [](char x, char y) {
-           return (x >= 'A' && x <= 'Z' ? static_cast<char>(x - 'A' + 'a') : x) == y;
-         });
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const std::size_t from = text.find_first_not_of(kBlanks);
-  if (from == std::string_view::npos) return {};
-  return text.substr(from, text.find_last_not_of(kBlanks) - from + 1);
 }
 
 std::optional<std::uint64_t> number_of(std::string_view digits) {
@@ -272,11 +259,12 @@ class Channel {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) return;
     const std::string_view name = line.substr(0, colon);
-    const std::string_view value = trimmed(line.substr(colon + 1));
-    if (same_word(name, "content-type")) answer_.content_type = value;
-    if (same_word(name, "content-encoding")) answer_.content_encoding = value;
-    if (same_word(name, "transfer-encoding")) chunked_ = same_word(value, "chunked");
-    if (same_word(name, "content-length")) length_ = number_of(value);
+    const std::string_view value = ascii::trimmed(line.substr(colon + 1));
+    if (ascii::equal_ignoring_case(name, "content-type")) answer_.content_type = value;
+    if (ascii::equal_ignoring_case(name, "content-encoding")) answer_.content_encoding = value;
+    if (ascii::equal_ignoring_case(name, "transfer-encoding"))
+      chunked_ = ascii::equal_ignoring_case(value, "chunked");
+    if (ascii::equal_ignoring_case(name, "content-length")) length_ = number_of(value);
   }
 
   static std::size_t on_header(char* data, std::size_t size, std::size_t count,

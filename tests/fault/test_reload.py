@@ -516,6 +516,16 @@ def test_a_poll_of_a_node_that_was_removed_is_cancelled(make):
     assert ended.wait(1), "its connection is still open"
 
 
+def test_a_node_that_was_removed_ends_at_once_while_another_one_hangs(make):
+    """The first publication does not wait for any poll."""
+    rig = make(interval="30s", timeout="20s", stale_after="90s")
+    rig.nodes[2].faults[HEALTH] = lambda exchange: exchange.hang()
+    gone = rig.nodes.pop(0)
+    with reloading(rig, "SIGHUP"):
+        rig.write_config()
+    rig.wait(lambda s: f'node_name="{gone.name}"' not in s.text, 0.5, "no trace of n1")
+
+
 @both_ways
 def test_a_node_with_another_address_starts_as_a_new_one(make, one_node, way):
     rig = make()
@@ -659,6 +669,31 @@ def test_what_needs_a_restart_is_refused_with_all_else_in_that_file(make, renewe
     assert all(sent_tokens(node)[-1] == NEW_UPSTREAM_TOKEN for node in everybody)
 
 
+@pytest.mark.parametrize("bad", ["scrape.token", "openbao.token", "port.key", "ca.pem",
+                                 "exporter.toml"])
+def test_one_bad_file_keeps_all_the_good_ones_out(make, renewed, bad):
+    rig = make()
+    good = good_lines(rig)
+    old = shown_certificate(rig)
+    everybody, settings = list(rig.nodes), dict(rig.settings)
+    with Scraping(rig) as scraping:
+        with reloading(rig, "SIGHUP", REFUSED):
+            put(rig, "scrape.token", NEW_SCRAPE_TOKEN + "\n")
+            put(rig, "openbao.token", NEW_UPSTREAM_TOKEN + "\n")
+            put_pair(rig, *renewed)
+            rig.nodes.pop()
+            rig.write_config(interval="2s")
+            put(rig, bad, "-----BEGIN CERTIFICATE-----\n")
+        rig.nodes, rig.settings, rig.interval = everybody, settings, 1
+        assert config_state(rig) == (0, 1)
+        assert str(rig.folder / bad) in problems(rig)[-1]
+        rig.wait_rounds("n3", 2)
+        assert shown_certificate(rig) == old
+        assert rig.scrape(token=NEW_SCRAPE_TOKEN).status == 401
+    check_no_gap(scraping, good)
+    assert {token for node in everybody for token in sent_tokens(node)} == {UPSTREAM_TOKEN}
+
+
 # --- under load, and at the edges ---------------------------------------------------------------
 
 def threads_of(rig):
@@ -718,6 +753,37 @@ def test_a_burst_of_signals_ends_with_the_last_configuration(make):
     for scrapes in scraping.scrapes:
         for scrape in scrapes:
             assert {scrape.reason(name) for name in good} <= {"ok", "limit_samples"}
+
+
+def test_reloads_one_after_another_do_no_harm(make):
+    """To whatever other threads are doing at that moment: most of what is found so is rare."""
+    rig = make(roles=("active",))
+    for number in range(1500):
+        rig.write_config(limits=[f"samples_max = {1000 + number}"])
+        rig.process.send_signal(signal.SIGHUP)
+        time.sleep(0.002)  # else many become one
+        assert rig.process.poll() is None, f"signal {number}: it ended with {rig.process.poll()}"
+    rig.wait_all_up()
+    successful, generation = config_state(rig)
+    assert successful == 1 and generation > 100
+
+
+def test_a_reload_before_the_first_round_has_ended(make):
+    """The round that then has to end is that of the new configuration."""
+    rig = make(start=False, interval="30s", timeout="20s", stale_after="90s")
+    rig.nodes[0].faults[HEALTH] = lambda exchange: exchange.hang()
+    rig.start()
+    deadline = time.monotonic() + 5
+    while not all(node.requests for node in rig.nodes):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert rig.scrape().status == 503
+    rig.nodes.pop(0)
+    with reloading(rig, "SIGHUP"):
+        rig.write_config()
+    scrape = rig.wait_published(within=2)
+    assert all(scrape.up(node.name) for node in rig.nodes)
+    assert 'node_name="n1"' not in scrape.text
 
 
 def test_a_change_during_a_reload_is_not_lost(make, tmp_path):

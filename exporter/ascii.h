@@ -13,12 +13,11 @@ inline bool equal_ignoring_case(std::string_view a, std::string_view b) {
                     [](char x, char y) { return lower(x) == lower(y); });
 }
 
-// Without blanks, tabs and line ends at both ends.
-inline std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kWhite = " \t\r\n";
-  const std::size_t from = text.find_first_not_of(kWhite);
+// Without blanks and tabs (or what else is `white`) at both ends.
+inline std::string_view trimmed(std::string_view text, std::string_view white = " \t") {
+  const std::size_t from = text.find_first_not_of(white);
   if (from == std::string_view::npos) return {};
-  return text.substr(from, text.find_last_not_of(kWhite) - from + 1);
+  return text.substr(from, text.find_last_not_of(white) - from + 1);
 }
 
 }  // namespace bao_exporter::ascii

@@ -259,7 +259,7 @@ class Channel {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) return;
     const std::string_view name = line.substr(0, colon);
-    const std::string_view value = ascii::trimmed(line.substr(colon + 1));
+    const std::string_view value = ascii::trimmed(line.substr(colon + 1), " \t\r\n");
     if (ascii::equal_ignoring_case(name, "content-type")) answer_.content_type = value;
     if (ascii::equal_ignoring_case(name, "content-encoding")) answer_.content_encoding = value;
     if (ascii::equal_ignoring_case(name, "transfer-encoding"))

@@ -314,7 +314,7 @@ def command_problems(text: str, dev_commands: set[str], sub_commands: set[str]) 
     code = code_of(text)
     used = set(re.findall(r"\./dev ([a-z]+)", code))
     problems = [f"./dev {one}: no such command" for one in sorted(used - dev_commands)]
-    used = set(re.findall(r"^\s*(?:\S*/)?bao-exporter ([a-z][a-z-]+)", code, re.M))
+    used = set(re.findall(r"^\s*(?:[A-Z_]+=\S* )*(?:[^\s=]*/)?bao-exporter ([a-z][a-z-]+)", code, re.M))
     return problems + [f"bao-exporter {one}: no such command" for one in sorted(used - sub_commands)]
 
 

@@ -67,11 +67,9 @@ def reasons():
 class Rig(ExporterUnderFault):
     """With all labels that a node can have."""
 
-    def _write_files(self, *arguments):
-        super()._write_files(*arguments)
-        file = self.folder / "exporter.toml"
-        text = file.read_text().replace("[openbao.auth]", 'kubernetes_namespace = "bao"\n[openbao.auth]')
-        file.write_text(re.sub(r'^(name = "(\w+)")$', r'\1\npod = "pod-\2"', text, flags=re.M))
+    def config_text(self, **changes):
+        text = super().config_text(**changes).replace("[openbao.auth]", 'kubernetes_namespace = "bao"\n[openbao.auth]')
+        return re.sub(r'^(name = "(\w+)")$', r'\1\npod = "pod-\2"', text, flags=re.M)
 
     def ask(self, path, token=SCRAPE_TOKEN, **headers) -> str:
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=self._client)

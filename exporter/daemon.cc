@@ -191,6 +191,7 @@ std::optional<Error> Daemon::check(const Config& config) {
 void Daemon::reload(const char* why) {
   service_manager::reloading();
   World& world = *world_;
+  world.watch.hold();
   const ConfigOutcome outcome = world.loader();
   world.log_problems(outcome);
   bool good = outcome.problems.empty();

@@ -18,9 +18,17 @@ FileWatch::Sight FileWatch::look_at(const std::string& file) {
   return {st.st_dev, st.st_ino, st.st_size, nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
 }
 
+void FileWatch::hold() {
+  for (const auto& [file, sight] : known_) held_[file] = look_at(file);
+}
+
 void FileWatch::watch(const std::vector<std::string>& files) {
   known_.clear();
-  for (const std::string& file : files) known_[file] = look_at(file);
+  for (const std::string& file : files) {
+    const auto held = held_.find(file);
+    known_[file] = held != held_.end() ? held->second : look_at(file);
+  }
+  held_.clear();
   last_ = known_;
 }
 

@@ -92,6 +92,7 @@ void Publisher::take_config(const Config& config) {
 void Publisher::take(PollResult result) {
   const std::size_t target = result.target;
   const TimePoint ended = result.ended;
+  last_ended_ = std::max(last_ended_.value_or(ended), ended);
   const bool was_under_way = under_way_.contains(target);
   note_ended(target);
   if (book_.note_poll(std::move(result))) {
@@ -115,6 +116,11 @@ bool Publisher::publication_due(TimePoint now) const {
   return (under_way_.empty() && held_.empty()) || role_changed_ || now >= *first_ended_ + kPatience;
 }
 
+// What is published without a new poll (after a reload) is not fresher for it.
+TimePoint Publisher::valid_until(TimePoint now) const {
+  return std::min(now, last_ended_.value_or(now)) + poll_.stale_after;
+}
+
 void Publisher::publish(TimePoint now) {
   const std::vector<std::size_t> ask_again = book_.decide(now, WallClock::now());
   std::vector<std::size_t> nodes;
@@ -128,7 +134,7 @@ void Publisher::publish(TimePoint now) {
   body.own(own);
   body.append(std::move(merged.rope));
   auto snapshot = std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
-                                                   now + poll_.stale_after, ++snapshot_generation_);
+                                                   valid_until(now), ++snapshot_generation_);
   if (gzip_asked_.exchange(false, std::memory_order_relaxed)) {
     metrics_.note_compressed(snapshot->deflated().bytes.size());
   }

@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <iostream>
+#include <string_view>
 
 #include "bao_exporter/daemon.h"
 #include "bao_exporter/log.h"
@@ -17,6 +19,7 @@ namespace bao_exporter::cli {
 namespace {
 
 constexpr timespec kTick{1, 0};
+constexpr unsigned kEndSeconds = 4;  // answers under way have 3 of them
 
 // The token is in our memory: no core dump, no debugger of the same user.
 void harden_process() {
@@ -33,6 +36,14 @@ sigset_t block_signals() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, signal);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
+}
+
+// A loop that hangs does not hear that it should end: then the process ends without it.
+void end_without_it(int) noexcept {
+  constexpr std::string_view kWords =
+      "level=error msg=\"a thread did not end, ending without it\"\n";
+  (void)!::write(STDERR_FILENO, kWords.data(), kWords.size());
+  ::_exit(kFailed);
 }
 
 int fail(const Error& error) {
@@ -55,6 +66,8 @@ int serve(ConfigOutcome outcome, const ConfigLoader& loader) {
     if (signal == SIGTERM || signal == SIGINT) {
       log::info("stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
       service_manager::stopping();
+      ::signal(SIGALRM, &end_without_it);
+      ::alarm(kEndSeconds);
       return kGood;
     }
     if (signal == SIGHUP) daemon.value()->reload("SIGHUP");

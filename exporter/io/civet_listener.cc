@@ -34,7 +34,7 @@ constexpr const char* kKeepAliveMs = "90000";
 constexpr int kWorkersBeyondConnections = 8;
 constexpr std::string_view kExpired =
     "the certificate has expired: scrapers that verify it will refuse it; put a new one there";
-constexpr std::chrono::seconds kDrainPatience{4};  // the whole end may take 5
+constexpr std::chrono::seconds kDrainPatience{3};  // the whole end may take 5
 
 std::string_view reason_phrase(int status) {
   switch (status) {

@@ -13,7 +13,11 @@ namespace bao_exporter {
 
 class FileWatch {
  public:
-  // From now on these files, as they are now.
+  // Before files are read anew: as they look now they will have been read, so that a change while
+  // they are read is seen afterwards.
+  void hold();
+
+  // From now on these files, as they were at hold(), else as they are now.
   void watch(const std::vector<std::string>& files);
 
   // True once for each change, when the files have stayed as they are since the last look: a file
@@ -37,6 +41,7 @@ class FileWatch {
 
   Sights known_;
   Sights last_;
+  Sights held_;
 };
 
 }  // namespace bao_exporter

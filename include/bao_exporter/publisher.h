@@ -67,6 +67,7 @@ class Publisher final : public PollSink {
   void note_ended(std::size_t target);
   [[nodiscard]] bool publication_due(TimePoint now) const;
   void publish(TimePoint now);
+  [[nodiscard]] TimePoint valid_until(TimePoint now) const;
 
   PollConfig poll_;
   Slot<Snapshot>& snapshots_;
@@ -83,6 +84,7 @@ class Publisher final : public PollSink {
   std::set<std::size_t> held_;            // nodes of which nothing is said before a second look
   std::set<std::size_t> never_polled_;    // before the first publication only
   std::optional<TimePoint> first_ended_;  // since the last publication
+  std::optional<TimePoint> last_ended_;   // of all polls
   bool role_changed_ = false;
 
   std::mutex mutex_;  // guards arrived_

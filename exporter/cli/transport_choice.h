@@ -1,4 +1,5 @@
-// Which transport the exporter polls with: libcurl's, but for the binary that tests hang on purpose.
+// Which transport the exporter polls with: libcurl's, but for the binary that tests hang on
+// purpose.
 #pragma once
 
 #include <memory>

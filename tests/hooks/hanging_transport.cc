@@ -1,5 +1,5 @@
-// In the place of exporter/cli/transport_choice.cc in the binary bao-exporter-hanging, which is built
-// for tests only: SIGUSR2 stops the poll loop for good, as a bug in a library would.
+// In the place of exporter/cli/transport_choice.cc in the binary bao-exporter-hanging, which is
+// built for tests only: SIGUSR2 stops the poll loop for good, as a bug in a library would.
 #include <signal.h>
 #include <unistd.h>
 

@@ -27,8 +27,6 @@ prometheus::Family<prometheus::Gauge>& gauges(prometheus::Registry& registry, co
   return BuildGauge().Name(name).Help(help).Register(registry);
 }
 
-double seconds_since_1970(WallTime when) { return unix_seconds(when); }
-
 }  // namespace
 
 OwnMetrics::OwnMetrics()
@@ -101,14 +99,14 @@ void OwnMetrics::note_compressed(std::size_t bytes) {
 void OwnMetrics::note_reload(bool good, WallTime when) {
   reload_good_.Set(good ? 1 : 0);
   if (!good) return;
-  reload_when_.Set(seconds_since_1970(when));
+  reload_when_.Set(unix_seconds(when));
   config_generation_.Increment();
 }
 
 void OwnMetrics::note_credential(const std::string& name, std::uint64_t generation,
                                  WallTime loaded) {
   token_generation_.Add({{"credential", name}}).Set(static_cast<double>(generation));
-  token_loaded_.Add({{"credential", name}}).Set(seconds_since_1970(loaded));
+  token_loaded_.Add({{"credential", name}}).Set(unix_seconds(loaded));
 }
 
 void OwnMetrics::forget_credential(const std::string& name) {

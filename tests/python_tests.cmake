@@ -21,10 +21,12 @@ function(bao_python_test folder file)
   endif()
   set(name "${folder}/${file}")
   add_test(NAME ${name}
-    COMMAND ${BAO_EXPORTER_VENV}/bin/python -m pytest -q -p no:cacheprovider
+    COMMAND ${BAO_EXPORTER_VENV}/bin/python -m pytest -q -rs -p no:cacheprovider
             ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/${file}.py)
+  # A file of which nothing ran is told as skipped; with one failure in it the line is another.
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS ${folder}
-                       ENVIRONMENT "${python_environment}")
+                       ENVIRONMENT "${python_environment}"
+                       SKIP_REGULAR_EXPRESSION "\n[0-9]+ skipped in ")
   if(arg_CLUSTER)
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED cluster
       ENVIRONMENT "${python_environment};BAO_CLUSTER_DIR=${cluster_dir}")

@@ -29,7 +29,8 @@ constexpr std::string_view kMetricsPath = "/v1/sys/metrics";
 constexpr std::string_view kNameForm =
     "must be 1 to 63 letters, digits and . _ - and start with a letter or digit";
 
-constexpr std::array<Word<Profile>, 1> kProfiles = {{{"all_nodes", Profile::kAllNodes}}};
+constexpr std::array<Word<Profile>, 3> kProfiles = {
+    {{"active", Profile::kActive}, {"all_nodes", Profile::kAllNodes}, {"demo", Profile::kDemo}}};
 constexpr std::array<Word<RoleLabel>, 2> kRoleLabels = {
     {{"info", RoleLabel::kInfo}, {"samples", RoleLabel::kSamples}}};
 constexpr std::array<Word<AuthMethod>, 2> kAuthMethods = {
@@ -67,12 +68,6 @@ void read_name(TableReader& table, std::string_view key, std::string& to,
                    "the name '" + to + "' is taken by an earlier " + what + "; give another one");
 }
 
-// A path that has a default and must not be set to nothing.
-void read_needed_path(TableReader& table, std::string_view key, std::string& to) {
-  table.path(key, to);
-  if (table.sound(key) && to.empty()) table.complain(key, "must not be empty; name a file");
-}
-
 void read_server_name(TableReader& table, std::string& to) {
   table.text("server_name", to);
   if (table.sound("server_name") && !to.empty() && !is_host(to)) {
@@ -98,30 +93,61 @@ void read_addresses(TableReader& table, std::vector<std::string>& to) {
   }
 }
 
-void read_token_files(TableReader& table, std::vector<std::string>& to) {
+constexpr std::string_view kOnlyInDemo =
+    "only where every cluster has profile = \"demo\" and every listener.address is a loopback one, "
+    "as a number";
+
+void read_token_files(TableReader& table, std::vector<std::string>& to, bool demo) {
   to = {"scrape.token"};
   table.paths("token_files", to);
   if (!table.sound("token_files")) return;
-  if (to.empty()) {
+  if (to.empty() && !demo) {
     return table.complain("token_files",
-                          "must name at least one file; without a token nobody can scrape");
+                          "must name at least one file; nobody is let in without a token, but " +
+                              std::string(kOnlyInDemo));
   }
   if (std::find(to.begin(), to.end(), "") != to.end()) {
     table.complain("token_files", "has an empty path in it; remove it or name a file");
   }
 }
 
-void read_listener(TableReader& table, ListenerConfig& listener) {
+bool all_loopback(const std::vector<std::string>& addresses) {
+  return std::all_of(addresses.begin(), addresses.end(), [](const std::string& text) {
+    ListenAddress address;
+    return parse_listen_address(text, address) && is_loopback(address.host);
+  });
+}
+
+// In a demo both may be left out, or empty: then the port is plain HTTP.
+void read_server_pair(TableReader& table, ListenerConfig& listener, bool demo) {
   listener.tls_cert_file = "tls/tls.crt";
   listener.tls_key_file = "tls/tls.key";
+  table.path("tls_cert_file", listener.tls_cert_file);
+  table.path("tls_key_file", listener.tls_key_file);
+  if (demo && !table.given("tls_cert_file") && !table.given("tls_key_file")) {
+    listener.tls_cert_file.clear();
+    listener.tls_key_file.clear();
+  }
+  const bool both_empty = listener.tls_cert_file.empty() && listener.tls_key_file.empty();
+  if (demo && both_empty) return;
+  for (const auto& [key, path] : {std::pair("tls_cert_file", &listener.tls_cert_file),
+                                  std::pair("tls_key_file", &listener.tls_key_file)}) {
+    if (!table.sound(key) || !path->empty()) continue;
+    table.complain(key, "must not be empty; name a file (certificate and key may both be empty " +
+                            std::string(kOnlyInDemo) + ")");
+  }
+}
+
+void read_listener(TableReader& table, ListenerConfig& listener, bool all_demo) {
   std::string_view tls_min_version = kTlsVersions.front().value;
 
   read_addresses(table, listener.addresses);
-  read_needed_path(table, "tls_cert_file", listener.tls_cert_file);
-  read_needed_path(table, "tls_key_file", listener.tls_key_file);
+  const bool demo = all_demo && all_loopback(listener.addresses);
+  listener.demo = demo;
+  read_server_pair(table, listener, demo);
   table.word("tls_min_version", tls_min_version, kTlsVersions);
   listener.tls_min_version = tls_min_version;
-  read_token_files(table, listener.token_files);
+  read_token_files(table, listener.token_files, demo);
   table.integer("connections_max", listener.connections_max, 1, kConnectionsMax);
   table.duration("request_timeout", listener.request_timeout, kRequestTimeoutMin, kLongest);
   table.boolean("allow_group_read", listener.allow_group_read);
@@ -198,15 +224,24 @@ void read_auth(TableReader& table, AuthConfig& auth) {
   table.names_file("token_file", auth.token_file, NamedFile::Kind::kSecret, auth.allow_group_read);
 }
 
+// Why this URL may not be plain HTTP, or empty.
+std::string plain_problem(const Url& url, Profile profile) {
+  if (profile != Profile::kDemo) {
+    return "must start with https://; over http the token would travel in clear";
+  }
+  if (is_loopback(url.host)) return {};
+  return "must start with https://; in the profile demo http is for loopback addresses as a number "
+         "(127.0.0.1, [::1])";
+}
+
 // Reads a URL, takes it apart, and writes it back whole: lower-case host, port always there.
-void read_url(TableReader& table, std::string_view key, bool is_base, std::string& to) {
+void read_url(TableReader& table, std::string_view key, bool is_base, Profile profile,
+              std::string& to) {
   table.text(key, to);
   if (to.empty() || !table.sound(key)) return;
   Url url;
   std::string problem = url_problem(to, url);
-  if (problem.empty() && url.scheme != "https") {
-    problem = "must start with https://; over http the token would travel in clear";
-  }
+  if (problem.empty() && url.scheme != "https") problem = plain_problem(url, profile);
   if (problem.empty() && is_base && !url.path.empty()) {
     problem = "must end after the port; remove the path (metrics_url takes a whole URL)";
   }
@@ -231,11 +266,11 @@ void refuse_same_address(TableReader& table, const NodeConfig& node, Seen& seen)
   }
 }
 
-void read_node(TableReader& table, NodeConfig& node, std::map<std::string, int>& names,
-               Seen& seen) {
+void read_node(TableReader& table, Profile profile, NodeConfig& node,
+               std::map<std::string, int>& names, Seen& seen) {
   read_name(table, "name", node.name, names, "node");
-  read_url(table, "api_url", true, node.api_url);
-  read_url(table, "metrics_url", false, node.metrics_url);
+  read_url(table, "api_url", true, profile, node.api_url);
+  read_url(table, "metrics_url", false, profile, node.metrics_url);
   table.word("metrics_auth", node.metrics_auth, kMetricsAuth);
   read_server_name(table, node.server_name);
   table.text("pod", node.pod);
@@ -257,15 +292,20 @@ void read_client_certificate(TableReader& table, ClusterConfig& cluster) {
                      (has_key ? "client_cert_file" : "client_key_file") + " too, or neither");
 }
 
+// A demo without TLS: there is nobody to verify.
+bool is_all_plain(const ClusterConfig& cluster) {
+  if (cluster.profile != Profile::kDemo || cluster.nodes.empty()) return false;
+  return std::none_of(cluster.nodes.begin(), cluster.nodes.end(), [](const NodeConfig& node) {
+    return node.api_url.starts_with("https:") || node.metrics_url.starts_with("https:");
+  });
+}
+
 void read_cluster(TableReader& table, ClusterConfig& cluster, Seen& seen) {
   cluster.ca_file = "openbao-ca.pem";
   read_name(table, "cluster", cluster.cluster, seen.clusters, "cluster");
-  table.word("profile", cluster.profile, kProfiles, {"active", "demo"});
+  table.word("profile", cluster.profile, kProfiles);
   table.text("kubernetes_namespace", cluster.kubernetes_namespace);
   table.path_or_word("ca_file", cluster.ca_file, kSystemStore);
-  if (table.sound("ca_file") && cluster.ca_file.empty()) {
-    table.complain("ca_file", "must not be empty; name a file, or \"system\"");
-  }
   read_server_name(table, cluster.server_name);
   read_client_certificate(table, cluster);
   table.integer("expected_nodes", cluster.expected_nodes, 0, kNodesMax);
@@ -273,12 +313,17 @@ void read_cluster(TableReader& table, ClusterConfig& cluster, Seen& seen) {
   table.table("auth", [&](TableReader& auth) { read_auth(auth, cluster.auth); });
   std::map<std::string, int> names;
   table.tables("node", [&](TableReader& node) {
-    read_node(node, cluster.nodes.emplace_back(), names, seen);
+    read_node(node, cluster.profile, cluster.nodes.emplace_back(), names, seen);
   });
   if (cluster.nodes.empty() && table.sound("node") && table.sound("discovery")) {
     table.complain("node", "is required; add an [[openbao.node]] for each node of the cluster");
   }
 
+  if (is_all_plain(cluster)) {
+    cluster.ca_file.clear();
+  } else if (table.sound("ca_file") && cluster.ca_file.empty()) {
+    table.complain("ca_file", "must not be empty; name a file, or \"system\"");
+  }
   const bool group = cluster.auth.allow_group_read;
   if (cluster.ca_file != kSystemStore) {
     table.names_file("ca_file", cluster.ca_file, NamedFile::Kind::kCertificate, group);
@@ -289,7 +334,9 @@ void read_cluster(TableReader& table, ClusterConfig& cluster, Seen& seen) {
 }
 
 void read_config(TableReader& top, Config& config) {
-  top.table("listener", [&](TableReader& table) { read_listener(table, config.listener); });
+  const bool all_demo = top.each_has("openbao", "profile", "demo");
+  top.table("listener",
+            [&](TableReader& table) { read_listener(table, config.listener, all_demo); });
   top.table("poll", [&](TableReader& table) { read_poll(table, config.poll); });
   top.table("limits", [&](TableReader& table) { read_limits(table, config.limits); });
   top.table("output", [&](TableReader& table) { read_output(table, config.output); });

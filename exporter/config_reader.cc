@@ -273,6 +273,16 @@ void TableReader::tables(std::string_view name, const Read& read) {
   for (const TomlValue& item : value->items) read_one(&item, item.line);
 }
 
+bool TableReader::each_has(std::string_view list, std::string_view key,
+                           std::string_view word) const {
+  const TomlValue* value = table_ == nullptr ? nullptr : table_->find(list);
+  if (value == nullptr || value->kind != Kind::kArray || value->items.empty()) return false;
+  return std::all_of(value->items.begin(), value->items.end(), [&](const TomlValue& item) {
+    const TomlValue* said = item.kind == Kind::kTable ? item.find(key) : nullptr;
+    return said != nullptr && said->kind == Kind::kString && said->text == word;
+  });
+}
+
 void TableReader::not_yet(std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) {
     known_.emplace_back(name);

@@ -71,6 +71,10 @@ class TableReader {
   // [[name]]: `read` is called once for each.
   void tables(std::string_view name, const Read& read);
 
+  // True when there is a [[list]] and each of its tables has `word` in `key`. Reads nothing.
+  [[nodiscard]] bool each_has(std::string_view list, std::string_view key,
+                              std::string_view word) const;
+
   // Keys and tables of the contract that this version does not have.
   void not_yet(std::initializer_list<std::string_view> names);
   // The key, which was read, must be there.

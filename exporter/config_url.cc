@@ -156,6 +156,10 @@ bool parse_listen_address(std::string_view text, ListenAddress& out) {
   return listen_address_problem(text, out).empty();
 }
 
+bool is_loopback(std::string_view host) {
+  return (host.starts_with("127.") && is_address(AF_INET, host)) || host == "::1";
+}
+
 bool is_host(std::string_view text) {
   return is_host_name(text) || is_address(AF_INET, text) || is_address(AF_INET6, text);
 }

@@ -15,6 +15,10 @@ namespace bao_exporter {
 // As url_problem, for an address to listen on.
 [[nodiscard]] std::string listen_address_problem(std::string_view text, ListenAddress& out);
 
+// An address of the loopback itself, as a number: 127.0.0.0/8 or ::1. A name is none, whatever it
+// resolves to today.
+[[nodiscard]] bool is_loopback(std::string_view host);
+
 // A host name, an IPv4 or an IPv6 address (without brackets).
 [[nodiscard]] bool is_host(std::string_view text);
 

@@ -34,6 +34,7 @@ std::string needs_restart(const ListenerConfig& now, const ListenerConfig& wante
   if (now.connections_max != wanted.connections_max) return "listener.connections_max";
   if (now.request_timeout != wanted.request_timeout) return "listener.request_timeout";
   if (now.tls_min_version != wanted.tls_min_version) return "listener.tls_min_version";
+  if (now.plain_http() != wanted.plain_http()) return "listener.tls_cert_file";
   return {};
 }
 
@@ -62,6 +63,7 @@ struct Daemon::World {
   void start_threads(const TransportMaker& make_transport);
   [[nodiscard]] std::optional<Error> take(const ConfigOutcome& outcome);
   void note_credentials();
+  void note_certificate();
   void log_problems(const ConfigOutcome& outcome);
 
   Config config;
@@ -94,7 +96,7 @@ std::optional<Error> Daemon::World::open() {
       {[this] { metrics.note_connection_opened(); }, [this] { metrics.note_connection_closed(); }});
   if (!started.ok()) return started.error();
   listener = std::move(started).value();
-  metrics.note_certificate_end(listener->certificate_not_after());
+  note_certificate();
   metrics.note_reload(true, WallClock::now());
   note_credentials();
   return std::nullopt;
@@ -119,6 +121,10 @@ void Daemon::World::note_credentials() {
   }
 }
 
+void Daemon::World::note_certificate() {
+  if (const auto end = listener->certificate_not_after()) metrics.note_certificate_end(*end);
+}
+
 void Daemon::World::log_problems(const ConfigOutcome& outcome) {
   for (const ConfigProblem& problem : outcome.problems) {
     log::error("configuration", {{"problem", problem.to_string()}});
@@ -136,9 +142,11 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   if (!scrape_tokens.ok()) return scrape_tokens.error();
   auto materials = Credentials::read(wanted);
   if (!materials.ok()) return materials.error();
-  if (auto error = listener->replace_certificate(wanted.listener.tls_cert_file,
-                                                 wanted.listener.tls_key_file)) {
-    return error;
+  if (!wanted.listener.plain_http()) {
+    if (auto error = listener->replace_certificate(wanted.listener.tls_cert_file,
+                                                   wanted.listener.tls_key_file)) {
+      return error;
+    }
   }
   const auto before = credentials.by_cluster();
   credentials.take(materials.value());
@@ -154,7 +162,7 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
     if (!credentials.by_cluster().contains(cluster)) metrics.forget_credential(cluster);
   }
   note_credentials();
-  metrics.note_certificate_end(listener->certificate_not_after());
+  note_certificate();
   log::init(config.log.level, config.log.format);
   return std::nullopt;
 }

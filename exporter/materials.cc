@@ -42,6 +42,7 @@ Result<std::shared_ptr<const TlsTrust>> load_trust(const std::string& ca_file,
                                                    const std::string& cert_file,
                                                    const std::string& key_file) {
   auto trust = std::make_shared<TlsTrust>();
+  if (ca_file.empty()) return std::shared_ptr<const TlsTrust>(std::move(trust));  // no https at all
   trust->system_authorities = ca_file == "system";
   const auto fill = [](const std::string& file, std::string& pem) -> std::optional<Error> {
     if (file.empty()) return std::nullopt;
@@ -68,6 +69,7 @@ Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(const ListenerCon
     if (!text.ok()) return text.error();
     if (auto error = tokens->add(text.value()->reveal(), file)) return *std::move(error);
   }
+  if (config.open_to_all()) tokens->let_everybody_in();
   return std::shared_ptr<const ScrapeTokens>(std::move(tokens));
 }
 

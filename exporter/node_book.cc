@@ -84,7 +84,7 @@ void NodeBook::set_options(const Config& config) {
 }
 
 void NodeBook::replace(const Config& config) {
-  std::vector<ClusterState> old_clusters = std::exchange(clusters_, {});
+  const std::vector<ClusterState> old_clusters = std::exchange(clusters_, {});
   std::map<std::string, NodeState> kept;
   std::map<std::string, std::string> last_active;  // cluster -> node
   for (const ClusterState& cluster : old_clusters) {
@@ -99,13 +99,16 @@ void NodeBook::replace(const Config& config) {
     if (const auto old = kept.find(node.name);
         old != kept.end() && old->second.identity == node.identity) {
       const std::size_t cluster = node.cluster;
+      const bool may_move = node.may_move;
       node = std::move(old->second);  // its counters are the same: equal labels, equal counter
       node.cluster = cluster;
+      node.may_move = may_move;
       kept.erase(old);
     }
     ClusterState& cluster = clusters_[node.cluster];
     if (last_active[cluster.name] == node.name) cluster.last_active = i;
   }
+  for (const ClusterState& old : old_clusters) keep_terms(old);
   for (const auto& [name, node] : kept) remove_counters(node);
   for (const ClusterState& old : old_clusters) {
     const bool stays = std::any_of(clusters_.begin(), clusters_.end(), [&](const auto& cluster) {
@@ -115,9 +118,22 @@ void NodeBook::replace(const Config& config) {
   }
 }
 
+// What is known of a cluster that stays.
+void NodeBook::keep_terms(const ClusterState& old) {
+  for (ClusterState& cluster : clusters_) {
+    if (cluster.name != old.name) continue;
+    cluster.openbao_cluster_id = old.openbao_cluster_id;
+    if (!cluster.last_active) continue;
+    cluster.last_term = old.last_term;
+    cluster.last_active_peer = old.last_active_peer;
+  }
+}
+
 void NodeBook::add_cluster(const ClusterConfig& cluster, std::size_t index) {
   ClusterState state;
   state.name = cluster.cluster;
+  state.profile = cluster.profile;
+  state.nodes = cluster.nodes.size();
   state.expected_nodes =
       cluster.expected_nodes > 0 ? cluster.expected_nodes : static_cast<int>(cluster.nodes.size());
   state.failovers = &failovers_->Add({{"cluster", cluster.cluster}});
@@ -125,6 +141,7 @@ void NodeBook::add_cluster(const ClusterConfig& cluster, std::size_t index) {
   for (const NodeConfig& config : cluster.nodes) {
     NodeState node = new_node(cluster, config);
     node.cluster = index;
+    node.may_move = cluster.profile == Profile::kActive && cluster.nodes.size() == 1;
     nodes_.push_back(std::move(node));
   }
 }
@@ -159,10 +176,18 @@ bool NodeBook::note_poll(PollResult result) {
   NodeState& node = nodes_[result.target];
   OutcomeOptions options = options_;
   options.identity = node.identity;
+  options.active_only = clusters_[node.cluster].profile == Profile::kActive;
   options.second_look = result.second_look && node.contradicted;
   Outcome outcome = judge_poll(std::move(result.answers), options);
   node.contradicted = outcome.ask_again;
   if (outcome.ask_again) return true;
+  note_clock(node, outcome, result.ended_wall);
+  const bool looked_again = result.second_look && node.suspected_as;
+  if (!looked_again && is_suspect(result.target, outcome, result.ended)) {
+    node.suspected_as = shown_as(outcome.facts);
+    return true;
+  }
+  note_identity(node, outcome, looked_again);
   if (!node.counted_poll) count_poll(node, node.latest.reason);  // never published
   node.counted_poll = false;
   observe_duration(node, result, outcome.reason);
@@ -173,10 +198,12 @@ bool NodeBook::note_poll(PollResult result) {
                  {"role", std::string(role_name(outcome.role))},
                  {"detail", outcome.detail}});
   }
-  if (outcome.reason == ErrorCode::kOk) node.last_success = unix_seconds(result.ended_wall);
-  if (outcome.health && outcome.health->server_time > 0) {
-    node.clock_offset = static_cast<double>(outcome.health->server_time) -
-                        std::floor(unix_seconds(result.ended_wall));
+  node.ended = unix_seconds(result.ended_wall);
+  if (outcome.reason == ErrorCode::kOk) node.last_success = node.ended;
+  if (outcome.reason != ErrorCode::kStandbyRejected) {
+    node.rejections = 0;
+  } else if (!result.second_look) {
+    ++node.rejections;
   }
   const bool same_claim = node.claim_looked_twice && outcome.active_time == node.latest.active_time;
   node.claim_looked_twice =
@@ -184,8 +211,15 @@ bool NodeBook::note_poll(PollResult result) {
   node.claim_questioned = false;
   node.latest = std::move(outcome);
   node.polled = true;
+  node.advised = false;
   node.started = result.started;
   return false;
+}
+
+void NodeBook::note_clock(NodeState& node, const Outcome& outcome, WallTime ended) {
+  if (!outcome.health || outcome.health->server_time == 0) return;
+  node.clock_offset =
+      static_cast<double>(outcome.health->server_time) - std::floor(unix_seconds(ended));
 }
 
 void NodeBook::count_poll(NodeState& node, ErrorCode reason) {
@@ -204,81 +238,6 @@ void NodeBook::observe_duration(NodeState& node, const PollResult& result, Error
                             {"reason", std::string(reason_name(reason))},
                             {"seconds", std::to_string(seconds)},
                             {"second_look", result.second_look ? "true" : "false"}});
-}
-
-std::vector<std::size_t> NodeBook::decide(TimePoint now, WallTime wall) {
-  std::vector<std::size_t> ask_again;
-  for (std::size_t cluster = 0; cluster < clusters_.size(); ++cluster) {
-    std::vector<std::size_t> members;
-    std::vector<ActiveClaim> claims;
-    for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      const NodeState& node = nodes_[i];
-      if (node.cluster != cluster) continue;
-      members.push_back(i);
-      claims.push_back({node.latest.claims_active && !overdue(node, now), node.latest.active_time,
-                        node.started, node.claim_looked_twice || node.claim_confirmed});
-    }
-    const std::vector<Verdict> verdicts = arbitrate(claims);
-    const bool several = std::any_of(verdicts.begin(), verdicts.end(),
-                                     [](const Verdict& verdict) { return verdict.confirmed; });
-    for (std::size_t i = 0; i < members.size(); ++i) {
-      NodeState& node = nodes_[members[i]];
-      settle(node, verdicts[i].withheld, now, wall);
-      // Of two that are confirmed either may be the newer one at the next publication.
-      node.claim_confirmed = several && claims[i].claims_active && !verdicts[i].withheld;
-      if (!verdicts[i].ask_again) continue;
-      node.claim_questioned = true;
-      ask_again.push_back(members[i]);
-    }
-    note_failover(cluster);
-  }
-  return ask_again;
-}
-
-bool NodeBook::overdue(const NodeState& node, TimePoint now) const {
-  return node.polled && now > node.started + poll_.interval + poll_.stale_after;
-}
-
-void NodeBook::settle(NodeState& node, bool withheld, TimePoint now, WallTime wall) {
-  Role role = node.latest.role;
-  ErrorCode reason = node.latest.reason;
-  if (overdue(node, now)) {
-    role = Role::kUnknown;
-    reason = ErrorCode::kOverdue;
-  } else if (withheld) {
-    role = Role::kUnknown;
-    reason = ErrorCode::kSuperseded;
-  }
-  node.served = node.latest.part != nullptr && reason == ErrorCode::kOk;
-  if (role != node.role) {
-    log::info("role", {{"node", node.name},
-                       {"from", std::string(role_name(node.role))},
-                       {"to", std::string(role_name(role))}});
-    if (node.role_since) node.role_changes->Increment();
-  }
-  if (role != node.role || !node.role_since) node.role_since = unix_seconds(wall);
-  node.role = role;
-  node.reason = reason;
-  node.decided_from = node.latest.role;
-  if (!node.counted_poll && reason != ErrorCode::kOverdue) count_poll(node, reason);
-}
-
-void NodeBook::note_failover(std::size_t cluster) {
-  std::optional<std::size_t> active;
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].cluster != cluster || nodes_[i].role != Role::kActive) continue;
-    if (active) return;  // Two: nobody has taken over yet.
-    active = i;
-  }
-  if (!active) return;
-  ClusterState& state = clusters_[cluster];
-  if (state.last_active && *state.last_active != *active) {
-    state.failovers->Increment();
-    log::warn("failover", {{"cluster", state.name},
-                           {"from", nodes_[*state.last_active].name},
-                           {"to", nodes_[*active].name}});
-  }
-  state.last_active = active;
 }
 
 bool NodeBook::role_would_change(std::size_t node) const {
@@ -323,6 +282,7 @@ std::vector<PollTarget> poll_targets(const Config& config) {
       PollTarget target;
       target.log_name = cluster.cluster + "/" + node.name;
       target.has_api = !node.api_url.empty();
+      target.active_only = cluster.profile == Profile::kActive;
       if (target.has_api) BAO_CHECK(parse_url(node.api_url, target.api));
       if (node.metrics_url.empty()) {
         target.metrics = target.api;

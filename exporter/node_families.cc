@@ -32,8 +32,9 @@ std::string info_labels(const NodeState& node, bool overdue) {
     add("openbao_cluster_name", node.latest.health->cluster_name);
     add("openbao_cluster_id", node.latest.health->cluster_id);
   }
-  if (!overdue) add("peer_id", node.latest.peer_id);
-  add("role_source", role_source_name(overdue ? RoleSource::kNone : node.latest.role_source));
+  if (!overdue) add("peer_id", node.latest.facts.peer_id);
+  const bool role_told = !overdue && node.role == node.latest.role;
+  add("role_source", role_source_name(role_told ? node.latest.role_source : RoleSource::kNone));
   return labels;
 }
 
@@ -72,7 +73,8 @@ class Families {
   }
 
   void write_nodes() {
-    gauge("bao_node_up", "1 when the last poll gave the node's own samples, which are served.",
+    gauge("bao_node_up",
+          "1 when the last poll succeeded: what it gave is the node's own, and is served.",
           [&](const NodeState& node, auto say) {
             say(node.identity, said_of(node, overdue_).reason == ErrorCode::kOk ? 1 : 0);
           });

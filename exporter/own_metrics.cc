@@ -62,8 +62,7 @@ OwnMetrics::OwnMetrics()
       token_loaded_(gauges(registry_, "bao_token_loaded_timestamp_seconds",
                            "When the credential in use was read from its file.")),
       certificate_end_(gauges(registry_, "bao_exporter_tls_certificate_not_after_timestamp_seconds",
-                              "End of validity of the certificate that this port shows.")
-                           .Add({})) {
+                              "End of validity of the certificate that this port shows.")) {
   gauges(registry_, "bao_exporter_build_info", "Version and revision of this exporter.")
       .Add({{"version", std::string(kVersion)}, {"revision", std::string(kRevision)}})
       .Set(1);
@@ -115,7 +114,7 @@ void OwnMetrics::forget_credential(const std::string& name) {
 }
 
 void OwnMetrics::note_certificate_end(std::int64_t not_after_unix) {
-  certificate_end_.Set(static_cast<double>(not_after_unix));
+  certificate_end_.Add({}).Set(static_cast<double>(not_after_unix));
 }
 
 std::string OwnMetrics::render(std::string_view process_prefix, TimePoint now) const {

@@ -102,8 +102,8 @@ void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_lo
     result.generation = plan_.generation;
     result.second_look = second_look;
     result.started = now;
-    running_[target].emplace(Running{NodePoll(what.has_api, same_origin(what)), std::move(result),
-                                     now + plan_.poll.timeout});
+    running_[target].emplace(Running{NodePoll(what.has_api, same_origin(what), what.active_only),
+                                     std::move(result), now + plan_.poll.timeout});
     ask(target, running_[target]->machine.start());
   }
 }

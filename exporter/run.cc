@@ -9,6 +9,7 @@
 #include "bao_exporter/config.h"
 #include "build_info.h"
 #include "cli/commands.h"
+#include "config_url.h"
 
 namespace bao_exporter {
 
@@ -64,6 +65,12 @@ bool apply(const Arguments& arguments, Config& config) {
   if (!arguments.listen_address.empty()) {
     if (!parse_listen_address(arguments.listen_address, address)) {
       std::cerr << "--web.listen-address: must be host:port or [v6]:port\n";
+      return false;
+    }
+    const bool open = config.listener.plain_http() || config.listener.open_to_all();
+    if (open && !is_loopback(address.host)) {
+      std::cerr << "--web.listen-address: must be a loopback address, as a number: this "
+                   "configuration is a demo without TLS or without a token\n";
       return false;
     }
     config.listener.addresses = {arguments.listen_address};

@@ -80,24 +80,30 @@ void print(const std::vector<std::pair<std::string, Row>>& rows) {
 }
 
 Result<Request> request_for(const ListenerConfig& listener) {
-  if (listener.self_token_file.empty() || listener.self_ca_file.empty()) {
+  const bool needs_token = !listener.open_to_all();
+  const bool needs_authority = !listener.plain_http();
+  if ((needs_token && listener.self_token_file.empty()) ||
+      (needs_authority && listener.self_ca_file.empty())) {
     return Error{ErrorCode::kConfig,
                  "listener.self_token_file and listener.self_ca_file are needed: a token that this "
                  "listener accepts, and the authority of its certificate"};
   }
-  auto token = Secret::load(listener.self_token_file, {listener.allow_group_read});
-  if (!token.ok()) return token.error();
-  auto trust = load_trust(listener.self_ca_file, "", "");
-  if (!trust.ok()) return trust.error();
   Request request;
-  if (!parse_url("https://" + listener.addresses.front(), request.url)) {
+  if (needs_token) {
+    auto token = Secret::load(listener.self_token_file, {listener.allow_group_read});
+    if (!token.ok()) return token.error();
+    request.bearer = std::move(token).value();
+  }
+  auto trust = load_trust(needs_authority ? listener.self_ca_file : "", "", "");
+  if (!trust.ok()) return trust.error();
+  const std::string scheme = needs_authority ? "https://" : "http://";
+  if (!parse_url(scheme + listener.addresses.front(), request.url)) {
     return Error{ErrorCode::kConfig, "listener.address is not host:port"};
   }
   // A wildcard is where to listen; to ask, this host is meant.
   if (request.url.host == "0.0.0.0") request.url.host = "127.0.0.1";
   if (request.url.host == "::") request.url.host = "::1";
   request.url.path = "/metrics";
-  request.bearer = std::move(token).value();
   request.trust = std::move(trust).value();
   request.deadline = Clock::now() + kPatience;
   request.body_bytes_max = kBodyMax;
@@ -110,17 +116,18 @@ Result<std::string> fetch(const ListenerConfig& listener) {
   const std::unique_ptr<Transport> transport = make_curl_transport();
   std::optional<Answer> answer;
   const TimePoint deadline = request.value().deadline;
-  const std::string where = request.value().url.authority();
+  const Url& url = request.value().url;
+  const std::string where = url.scheme + "://" + url.authority();
   transport->start(std::move(request).value(), [&](Answer got) { answer = std::move(got); });
   while (!answer) transport->run_once(deadline);
   if (answer->failure) {
-    return Error{ErrorCode::kIo, "https://" + where + "/metrics: " +
-                                     std::string(reason_name(answer->failure->code)) + ": " +
-                                     answer->failure->detail};
+    return Error{ErrorCode::kIo,
+                 where + "/metrics: " + std::string(reason_name(answer->failure->code)) + ": " +
+                     answer->failure->detail};
   }
   if (answer->status != 200) {
-    return Error{ErrorCode::kIo, "https://" + where + "/metrics: HTTP " +
-                                     std::to_string(answer->status) + " " + answer->body};
+    return Error{ErrorCode::kIo,
+                 where + "/metrics: HTTP " + std::to_string(answer->status) + " " + answer->body};
   }
   return std::move(answer->body);
 }

@@ -124,10 +124,13 @@ void write_reply(mg_connection* connection, const Reply& reply) {
 }
 
 // "host:port" of the configuration in civetweb's words: "s" is TLS, "+" both families.
-std::string civet_address(const std::string& address) {
+std::string civet_address(const std::string& address, bool plain) {
   constexpr std::string_view kEverywhere = "[::]:";
-  if (address.starts_with(kEverywhere)) return "+" + address.substr(kEverywhere.size()) + "s";
-  return address + "s";
+  const std::string_view tls = plain ? "" : "s";
+  if (address.starts_with(kEverywhere)) {
+    return "+" + address.substr(kEverywhere.size()).append(tls);
+  }
+  return std::string(address).append(tls);
 }
 
 std::string named(const ListenerConfig& config) {
@@ -142,12 +145,14 @@ std::string with_port(const std::string& address, int port) {
 
 class CivetListener final : public Listener {
  public:
+  // `pair` is null: plain HTTP.
   CivetListener(std::shared_ptr<const ServerPair> pair, const std::string& min_version,
                 Handler handler, ConnectionEvents events)
-      : not_after_(pair->not_after),
-        tls_(std::move(pair), min_version),
-        handler_(std::move(handler)),
-        events_(std::move(events)) {}
+      : handler_(std::move(handler)), events_(std::move(events)) {
+    if (pair == nullptr) return;
+    not_after_ = pair->not_after;
+    tls_.emplace(std::move(pair), min_version);
+  }
 
   ~CivetListener() override {
     drain();
@@ -158,7 +163,7 @@ class CivetListener final : public Listener {
   std::optional<Error> open(const ListenerConfig& config) {
     std::string listening;
     for (const std::string& address : config.addresses) {
-      listening += (listening.empty() ? "" : ",") + civet_address(address);
+      listening += (listening.empty() ? "" : ",") + civet_address(address, !tls_);
     }
     const std::string threads = std::to_string(config.connections_max + kWorkersBeyondConnections);
     const std::string timeout = std::to_string(config.request_timeout.count());
@@ -182,10 +187,7 @@ class CivetListener final : public Listener {
     mg_callbacks callbacks{};
     callbacks.begin_request = &CivetListener::begin_request;
     callbacks.http_error = [](mg_connection*, int, const char*) noexcept { return 0; };
-    callbacks.external_ssl_ctx = [](void** ctx, void* self) noexcept {
-      *ctx = static_cast<CivetListener*>(self)->tls_.get();  // the same each time, as it demands
-      return 1;
-    };
+    if (tls_) callbacks.external_ssl_ctx = &CivetListener::give_context;
     callbacks.init_connection = [](const mg_connection* connection, void** data) noexcept {
       CivetListener* self = of(connection);
       *data = self;  // marks a connection that was told of
@@ -227,11 +229,14 @@ class CivetListener final : public Listener {
       return Error{ErrorCode::kConfig, cert_file + ": " + std::string(kExpired)};
     }
     not_after_.store(pair.value()->not_after);
-    tls_.replace(std::move(pair).value());
+    BAO_CHECK(tls_.has_value());
+    tls_->replace(std::move(pair).value());
     return std::nullopt;
   }
 
-  [[nodiscard]] std::int64_t certificate_not_after() const override { return not_after_.load(); }
+  [[nodiscard]] std::optional<std::int64_t> certificate_not_after() const override {
+    return tls_ ? std::optional(not_after_.load()) : std::nullopt;
+  }
 
  private:
   // mg_stop cuts what is being written, so answers under way end before it; new ones are refused.
@@ -264,6 +269,11 @@ class CivetListener final : public Listener {
     }
   }
 
+  static int give_context(void** context, void* self) noexcept {
+    *context = static_cast<CivetListener*>(self)->tls_->get();  // the same each time, as it demands
+    return 1;
+  }
+
   static int begin_request(mg_connection* connection) noexcept {
     CivetListener* self = of(connection);
     if (!self->begin_answer()) {
@@ -278,8 +288,8 @@ class CivetListener final : public Listener {
     return reply.status;
   }
 
-  std::atomic<std::int64_t> not_after_;
-  ServerContext tls_;
+  std::atomic<std::int64_t> not_after_{0};
+  std::optional<ServerContext> tls_;  // empty: plain HTTP
   Handler handler_;
   ConnectionEvents events_;
   mg_context* context_ = nullptr;
@@ -293,6 +303,7 @@ class CivetListener final : public Listener {
 }  // namespace
 
 std::optional<Error> Listener::check_certificate(const ListenerConfig& config) {
+  if (config.plain_http()) return std::nullopt;
   auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
   if (!pair.ok()) return pair.error();
   return std::nullopt;
@@ -300,12 +311,17 @@ std::optional<Error> Listener::check_certificate(const ListenerConfig& config) {
 
 Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, Handler handler,
                                                   ConnectionEvents events) {
-  auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
-  if (!pair.ok()) return pair.error();
-  if (pair.value()->expired_at(::time(nullptr))) {
-    log::warn("certificate", {{"file", config.tls_cert_file}, {"problem", std::string(kExpired)}});
+  std::shared_ptr<const ServerPair> pair;
+  if (!config.plain_http()) {
+    auto loaded = load_server_pair(config.tls_cert_file, config.tls_key_file);
+    if (!loaded.ok()) return loaded.error();
+    pair = std::move(loaded).value();
+    if (pair->expired_at(::time(nullptr))) {
+      log::warn("certificate",
+                {{"file", config.tls_cert_file}, {"problem", std::string(kExpired)}});
+    }
   }
-  auto listener = std::make_unique<CivetListener>(std::move(pair).value(), config.tls_min_version,
+  auto listener = std::make_unique<CivetListener>(std::move(pair), config.tls_min_version,
                                                   std::move(handler), std::move(events));
   if (auto error = listener->open(config)) return *std::move(error);
   return std::unique_ptr<Listener>(std::move(listener));

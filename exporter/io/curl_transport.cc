@@ -19,6 +19,7 @@
 
 #include "ascii.h"
 #include "build_info.h"
+#include "config_url.h"
 
 static_assert(LIBCURL_VERSION_NUM >= 0x075700, "libcurl 7.87 or later: CURLOPT_QUICK_EXIT");
 
@@ -202,7 +203,9 @@ class Channel {
     if (request_.trust == nullptr) return;
     const TlsTrust& trust = *request_.trust;
     if (!trust.system_authorities) {
+      // libcurl's own defaults go, also where nobody is named: then nobody is trusted.
       set(CURLOPT_CAPATH, static_cast<char*>(nullptr));
+      set(CURLOPT_CAINFO, static_cast<char*>(nullptr));
       set_blob(CURLOPT_CAINFO_BLOB, trust.authorities_pem);
     }
     set_blob(CURLOPT_SSLCERT_BLOB, trust.client_certificate_pem);
@@ -217,6 +220,7 @@ class Channel {
     for (const std::string& header : request_.headers) append(headers_, header);
     curl_slist* list = headers_.get();
     if (request_.bearer != nullptr) {
+      BAO_CHECK(request_.url.scheme == "https" || is_loopback(request_.url.host));
       // libcurl only reads the list: this entry points into the locked pages of the secret, so the
       // token is copied nowhere but into what is sent.
       bearer_.data = const_cast<char*>(request_.bearer->reveal_bearer_header());  // NOLINT

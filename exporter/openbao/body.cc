@@ -1,6 +1,7 @@
 // What OpenBao's expositions mean: facts in them, their labels, their leader-only families.
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "bao_exporter/format.h"
 #include "bao_exporter/outcome.h"
@@ -9,12 +10,31 @@ namespace bao_exporter {
 
 namespace {
 
-// The name after OpenBao's metrics_prefix, which is "vault" unless set to "openbao".
-std::optional<std::string_view> without_prefix(std::string_view name) {
-  for (const std::string_view prefix : {"vault_", "openbao_"}) {
+constexpr std::array<std::string_view, 2> kPrefixes = {"vault_", "openbao_"};
+
+// The name after what OpenBao puts before it. The odd one is tried first: it may begin with
+// another.
+std::optional<std::string_view> without_prefix(std::string_view name, std::string_view odd_prefix) {
+  if (!odd_prefix.empty() && name.starts_with(odd_prefix)) return name.substr(odd_prefix.size());
+  for (const std::string_view prefix : kPrefixes) {
     if (name.starts_with(prefix)) return name.substr(prefix.size());
   }
   return std::nullopt;
+}
+
+// See BodyFacts::odd_prefix.
+std::string odd_prefix_of(const Exposition& exposition) {
+  for (const std::string_view told_by : {"core_active", "core_unsealed"}) {
+    std::string_view found;
+    for (const Family& family : exposition.families) {
+      if (family.sample_count == 0 || !family.name.ends_with(told_by)) continue;
+      const std::string_view prefix = family.name.substr(0, family.name.size() - told_by.size());
+      if (std::find(kPrefixes.begin(), kPrefixes.end(), prefix) != kPrefixes.end()) return {};
+      if (found.empty() && prefix.ends_with('_')) found = prefix;
+    }
+    if (!found.empty()) return std::string(found);
+  }
+  return {};
 }
 
 constexpr std::array<std::string_view, 6> kLeaderOnlyPrefixes = {
@@ -30,10 +50,32 @@ std::optional<bool> truth_of(std::string_view value) {
   return std::nullopt;
 }
 
+// The value of a family that has one sample.
+std::string_view value_of(const Exposition& exposition, std::string_view name) {
+  for (const Family& family : exposition.families) {
+    if (family.name != name || family.sample_count != 1) continue;
+    return exposition.samples_of(family).front().value;
+  }
+  return {};
+}
+
+void read_process(const Exposition& exposition, BodyFacts& facts) {
+  const std::string_view start = value_of(exposition, "process_start_time_seconds");
+  const std::string_view collected = value_of(exposition, "go_memstats_last_gc_time_seconds");
+  double seconds = 0;
+  const auto read = std::from_chars(start.data(), start.data() + start.size(), seconds);
+  if (start.empty() || read.ec != std::errc() || seconds <= 0) return;
+  facts.process_start = seconds;
+  // "0" until the first collection, in every process.
+  if (!collected.empty() && collected != "0") {
+    facts.process_print = std::string(start) + "/" + std::string(collected);
+  }
+}
+
 }  // namespace
 
-bool is_leader_only(const Family& family) {
-  const auto name = without_prefix(family.name);
+bool is_leader_only(const Family& family, std::string_view odd_prefix) {
+  const auto name = without_prefix(family.name, odd_prefix);
   if (!name) return false;
   const auto starts = [&](std::string_view prefix) { return name->starts_with(prefix); };
   if (std::any_of(kLeaderOnlyPrefixes.begin(), kLeaderOnlyPrefixes.end(), starts)) return true;
@@ -47,8 +89,10 @@ bool is_leader_only(const Family& family) {
 
 BodyFacts read_body_facts(const Exposition& exposition) {
   BodyFacts facts;
+  facts.odd_prefix = odd_prefix_of(exposition);
+  read_process(exposition, facts);
   for (const Family& family : exposition.families) {
-    const auto name = without_prefix(family.name);
+    const auto name = without_prefix(family.name, facts.odd_prefix);
     if (!name || family.sample_count == 0) continue;
     if (*name == "core_active") {
       for (const Sample& sample : exposition.samples_of(family)) {
@@ -64,7 +108,8 @@ BodyFacts read_body_facts(const Exposition& exposition) {
   return facts;
 }
 
-RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_only_from_active) {
+RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_only_from_active,
+                                 const std::string& odd_prefix) {
   RelabelPlan plan;
   plan.identity = std::move(identity);
   plan.removed_label = "cluster";
@@ -83,10 +128,14 @@ RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_on
                           "seal_state_source"};
   plan.reserved_family_prefixes = {"bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_",
                                    "certctl_state_"};
-  if (leader_only_from_active && role != Role::kActive) plan.leader_only = is_leader_only;
+  if (leader_only_from_active && role != Role::kActive) {
+    plan.leader_only = [odd_prefix](const Family& family) {
+      return is_leader_only(family, odd_prefix);
+    };
+  }
   plan.state_label = "seal_state_source";
-  plan.has_state_label = [](std::string_view family) {
-    const auto name = without_prefix(family);
+  plan.has_state_label = [odd_prefix](std::string_view family) {
+    const auto name = without_prefix(family, odd_prefix);
     return name && *name == "core_unsealed";
   };
   return plan;

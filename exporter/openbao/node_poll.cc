@@ -8,6 +8,8 @@ namespace {
 // is known, and the deadline may be spent.
 bool unreachable(const Answer& answer) { return !answer.answered(); }
 
+bool says_active(const Answer& health) { return health.answered() && health.status == 200; }
+
 }  // namespace
 
 PollQuestion NodePoll::start() const {
@@ -18,13 +20,12 @@ std::optional<PollQuestion> NodePoll::step(Answer answer) {
   if (has_api_ && !answers_.health) {
     answers_.health = std::move(answer);
     if (same_origin_ && unreachable(*answers_.health)) return std::nullopt;
+    if (active_only_ && !says_active(*answers_.health)) return std::nullopt;
     return PollQuestion::kMetrics;
   }
   if (!answers_.metrics) {
     answers_.metrics = std::move(answer);
-    const bool active =
-        answers_.health && answers_.health->answered() && answers_.health->status == 200;
-    if (!active) return std::nullopt;
+    if (!answers_.health || !says_active(*answers_.health)) return std::nullopt;
     return PollQuestion::kLeader;
   }
   answers_.leader = std::move(answer);

@@ -17,9 +17,22 @@ void refuse(Outcome& outcome, Error error) {
   outcome.detail = std::move(error.detail);
 }
 
+// Why health alone says that there are no samples: the node was not asked for any.
+Error not_asked(const Outcome& outcome, const Answer& health) {
+  if (!outcome.health) return read_health(health).error();
+  switch (outcome.role) {
+    case Role::kSealed:
+      return Error{ErrorCode::kSealed, "the node is sealed"};
+    case Role::kUninitialized:
+      return Error{ErrorCode::kUninitialized, "the node is not initialized"};
+    default:
+      return Error{ErrorCode::kOk, {}};  // A standby, of which the profile wants nothing.
+  }
+}
+
 // Why there is no body to parse, or nullopt.
 std::optional<Error> missing_body(const PollAnswers& answers, const Outcome& outcome) {
-  if (!answers.metrics) return answers.health->failure;  // NodePoll stops there only on a failure
+  if (!answers.metrics) return not_asked(outcome, *answers.health);
   std::optional<Error> error = judge_metrics(*answers.metrics);
   // Both answer 503 "Vault is sealed"; health knows better.
   if (error && error->code == ErrorCode::kSealed && outcome.role == Role::kUninitialized) {
@@ -82,21 +95,22 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
     refuse(outcome, parsed.error());
     return outcome;
   }
-  const BodyFacts facts = read_body_facts(parsed.value().exposition);
+  outcome.facts = read_body_facts(parsed.value().exposition);
+  const BodyFacts& facts = outcome.facts;
   settle_role(outcome, answers, facts);
-  outcome.peer_id = facts.peer_id;
   outcome.claims_active = outcome.role == Role::kActive || facts.core_active.value_or(false);
   if (contradicts(outcome, facts, options.second_look)) return outcome;
+  outcome.reason = ErrorCode::kOk;
+  if (options.active_only && outcome.role != Role::kActive) return outcome;
 
   std::string identity = options.identity;
   if (options.role_on_samples) {
     identity += "," + render_identity({{"node_role", role_name(outcome.role)}});
   }
-  RelabelPlan plan =
-      openbao_relabel_plan(std::move(identity), outcome.role, options.leader_only_from_active);
+  RelabelPlan plan = openbao_relabel_plan(std::move(identity), outcome.role,
+                                          options.leader_only_from_active, facts.odd_prefix);
   plan.hash_seed = options.hash_seed;
   outcome.part = NodePart::render(std::move(parsed).value(), plan);
-  outcome.reason = ErrorCode::kOk;
   return outcome;
 }
 

@@ -25,16 +25,21 @@ enum class LogFormat : std::uint8_t { kLogfmt, kJson };
 
 struct ListenerConfig {
   std::vector<std::string> addresses{
-      "127.0.0.1:9825"};  // "host:port", "[v6]:port"; port 0: the kernel's choice
-  std::string tls_cert_file;
+      "127.0.0.1:9825"};      // "host:port", "[v6]:port"; port 0: the kernel's choice
+  std::string tls_cert_file;  // empty, and so the key: plain HTTP (demo on loopback only)
   std::string tls_key_file;
   std::string tls_min_version = "1.2";
-  std::vector<std::string> token_files;
+  std::vector<std::string> token_files;  // empty: everybody is let in (demo on loopback only)
   int connections_max = 200;
   Milliseconds request_timeout{5'000};
   bool allow_group_read = false;
   std::string self_token_file;
   std::string self_ca_file;
+  // Every cluster is a demo and every address a loopback one: only then may there be no certificate
+  // or no token.
+  bool demo = false;
+  [[nodiscard]] bool plain_http() const { return demo && tls_cert_file.empty(); }
+  [[nodiscard]] bool open_to_all() const { return demo && token_files.empty(); }
   friend bool operator==(const ListenerConfig&, const ListenerConfig&) = default;
 };
 
@@ -87,7 +92,7 @@ struct ClusterConfig {
   std::string cluster;
   Profile profile = Profile::kAllNodes;
   std::string kubernetes_namespace;
-  std::string ca_file;  // a path, or "system"
+  std::string ca_file;  // a path, or "system"; empty: no URL is https (demo only)
   std::string server_name;
   std::string client_cert_file;
   std::string client_key_file;

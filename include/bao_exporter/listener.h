@@ -1,4 +1,5 @@
-// The TLS port: connections, TLS and HTTP framing. What is answered comes from a handler.
+// The port: connections, TLS and HTTP framing. What is answered comes from a handler. TLS always,
+// but for a demo on loopback addresses.
 //
 // Threads: a fixed number of workers, all started at once; the handler runs on any of them.
 #pragma once
@@ -41,12 +42,12 @@ class Listener {
   [[nodiscard]] virtual std::vector<std::string> addresses() const = 0;
 
   // Shows this certificate in handshakes from now on; the old one stays when the new pair is not
-  // good (errors as of start). From any thread.
+  // good (errors as of start). From any thread; not for plain HTTP.
   [[nodiscard]] virtual std::optional<Error> replace_certificate(const std::string& cert_file,
                                                                  const std::string& key_file) = 0;
 
-  // End of validity of the certificate that is shown, seconds since 1970.
-  [[nodiscard]] virtual std::int64_t certificate_not_after() const = 0;
+  // End of validity of the certificate that is shown, seconds since 1970; nullopt: plain HTTP.
+  [[nodiscard]] virtual std::optional<std::int64_t> certificate_not_after() const = 0;
 
  protected:
   Listener() = default;

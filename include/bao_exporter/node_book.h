@@ -15,7 +15,9 @@
 
 #include "bao_exporter/arbiter.h"
 #include "bao_exporter/config.h"
+#include "bao_exporter/identity.h"
 #include "bao_exporter/merge.h"
+#include "bao_exporter/node_advice.h"
 #include "bao_exporter/outcome.h"
 #include "bao_exporter/poller.h"
 
@@ -30,17 +32,29 @@ struct NodeState {
   // Its last poll.
   Outcome latest;
   bool polled = false;
-  bool contradicted = false;        // asked again because health and body contradicted each other
+  bool contradicted = false;  // asked again because health and body contradicted each other
+  std::optional<std::string> suspected_as;  // asked again because it showed this identity
   bool claim_questioned = false;    // asked again because another node claims to be active, too
   bool claim_looked_twice = false;  // this claim to be active stayed when it was questioned
   bool counted_poll = true;         // in bao_node_polls_total, by what was published of it
   TimePoint started;
+  double ended = 0;                    // seconds since 1970
+  bool advised = false;                // its body was looked at for what is worth telling
   std::optional<double> clock_offset;  // seconds
+
+  // Whose body its polls gave.
+  bool may_move = false;     // a single active address
+  KnownIdentity known;       // as it was last served
+  std::string shown_as;      // in its last polls with a body: peer_id, else start of the process
+  int polls_as_shown = 0;    // so many in a row
+  bool seen_as_two = false;  // in its last poll
+  int rejections = 0;        // polls in a row that became standby_rejected
 
   // What is published of it.
   Role role = Role::kUnknown;
   Role decided_from = Role::kUnknown;  // what its last poll said when that was decided
   ErrorCode reason = ErrorCode::kNotPolled;
+  bool stayed_active = false;    // as published before, too
   bool served = false;           // its samples are in the snapshot
   bool claim_confirmed = false;  // reported beside another active node: see arbiter.h
   std::optional<double> role_since;
@@ -56,8 +70,13 @@ struct NodeState {
 
 struct ClusterState {
   std::string name;
+  Profile profile = Profile::kAllNodes;
+  std::size_t nodes = 0;  // listed
   int expected_nodes = 0;
   std::optional<std::size_t> last_active;  // index of the node
+  std::optional<std::int64_t> last_term;   // its active_time, as far as it was told
+  std::string last_active_peer;
+  std::string openbao_cluster_id;
   prometheus::Counter* failovers = nullptr;
 };
 
@@ -93,19 +112,35 @@ class NodeBook {
 
  private:
   void set_options(const Config& config);
+  void keep_terms(const ClusterState& old);
   void add_cluster(const ClusterConfig& cluster, std::size_t index);
   [[nodiscard]] NodeState new_node(const ClusterConfig& cluster, const NodeConfig& config);
   void remove_counters(const NodeState& node);
   [[nodiscard]] bool overdue(const NodeState& node, TimePoint now) const;
+  static void note_clock(NodeState& node, const Outcome& outcome, WallTime ended);
+  [[nodiscard]] bool is_suspect(std::size_t node, const Outcome& outcome, TimePoint now) const;
+  static void note_identity(NodeState& node, const Outcome& outcome, bool looked_again);
+  struct Members;
+  [[nodiscard]] Members members_of(std::size_t cluster, TimePoint now) const;
+  void decide_cluster(std::size_t cluster, TimePoint now, WallTime wall,
+                      std::vector<std::size_t>& ask_again);
   static void observe_duration(NodeState& node, const PollResult& result, ErrorCode reason);
   void count_poll(NodeState& node, ErrorCode reason);
-  void settle(NodeState& node, bool withheld, TimePoint now, WallTime wall);
+  struct Refusal;
+  [[nodiscard]] Refusal own_refusal(const NodeState& node, bool token_rejected,
+                                    TimePoint now) const;
+  void settle(NodeState& node, const Refusal& refusal, WallTime wall);
   void note_failover(std::size_t cluster);
+  static void note_new_term(ClusterState& cluster, NodeState& active);
+  static void count_failover(ClusterState& cluster, const NodeState& from, const NodeState& to);
+  void note_served(NodeState& node);
+  void note_versions(std::size_t cluster);
 
   PollConfig poll_;
   OutcomeOptions options_;  // identity is filled in for each node
   std::vector<ClusterState> clusters_;
   std::vector<NodeState> nodes_;
+  NodeAdvice advice_;
 
   prometheus::Registry registry_;
   prometheus::Family<prometheus::Counter>* polls_ = nullptr;
@@ -114,6 +149,9 @@ class NodeBook {
   prometheus::Family<prometheus::Counter>* failovers_ = nullptr;
   prometheus::Family<prometheus::Histogram>* durations_ = nullptr;
 };
+
+// What identifies the server behind a body: its peer_id, else when its process started.
+[[nodiscard]] std::string shown_as(const BodyFacts& facts);
 
 // Rendered labels N of a node.
 [[nodiscard]] std::string node_identity(const ClusterConfig& cluster, const NodeConfig& node);

@@ -38,6 +38,14 @@ struct Health {
 struct BodyFacts {
   std::optional<bool> core_active;  // absent is "not told", never "standby"
   std::string peer_id;              // raft id; empty without raft
+  // What its gauges begin with where that is neither "vault_" nor "openbao_": the node has its host
+  // name in them ("vault_HOST_") or a metrics_prefix of its own. Found from *_core_active, else
+  // *_core_unsealed. Empty: one of the two, or not known.
+  std::string odd_prefix;
+  std::optional<double> process_start;  // seconds since 1970, by the node's clock
+  // Start of the process and time of its last garbage collection: equal in two bodies only when one
+  // process made both. Empty: not told.
+  std::string process_print;
 };
 [[nodiscard]] BodyFacts read_body_facts(const Exposition& exposition);
 
@@ -47,6 +55,7 @@ struct OutcomeOptions {
   std::string identity;  // rendered identity labels, without node_role
   bool role_on_samples = false;
   bool leader_only_from_active = true;
+  bool active_only = false;  // profile active: samples of the active node only
   bool second_look = false;  // this poll was made because the one before contradicted itself
 };
 
@@ -62,7 +71,7 @@ struct Outcome {
   std::optional<std::int64_t> active_time;
   std::shared_ptr<const NodePart> part;  // null: no samples
   std::optional<Health> health;
-  std::string peer_id;
+  BodyFacts facts;  // empty without a body
   std::optional<std::int64_t> certificate_not_after;
 };
 
@@ -70,10 +79,11 @@ struct Outcome {
 
 // How OpenBao's labels become ours, and which families only an active node may show.
 [[nodiscard]] RelabelPlan openbao_relabel_plan(std::string identity, Role role,
-                                               bool leader_only_from_active);
+                                               bool leader_only_from_active,
+                                               const std::string& odd_prefix = {});
 
 // True for the families that only the active node of a fresh cluster has, and that an ex-active
 // keeps showing for hours: dropped from nodes that are not active.
-[[nodiscard]] bool is_leader_only(const Family& family);
+[[nodiscard]] bool is_leader_only(const Family& family, std::string_view odd_prefix = {});
 
 }  // namespace bao_exporter

@@ -65,7 +65,7 @@ class OwnMetrics {
   prometheus::Gauge& config_generation_;
   GaugeFamily& token_generation_;
   GaugeFamily& token_loaded_;
-  prometheus::Gauge& certificate_end_;
+  GaugeFamily& certificate_end_;
   std::atomic<std::int64_t> open_{0};
   Heartbeat poll_loop_;
   Heartbeat build_loop_;

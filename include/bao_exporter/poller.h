@@ -22,8 +22,9 @@ namespace bao_exporter {
 struct PollTarget {
   std::string log_name;  // cluster/node
   bool has_api = true;
-  Url api;      // without path
-  Url metrics;  // with path
+  bool active_only = false;  // profile active
+  Url api;                   // without path
+  Url metrics;               // with path
   std::string server_name;
   std::shared_ptr<const TlsTrust> trust;
   std::shared_ptr<const Slot<Secret>> token;  // null: no token is sent with metrics

@@ -19,11 +19,8 @@ EVERY_CONFIG = "bao-exporter.toml"
 COMPLAINTS = {
     EVERY_CONFIG: [],
     "profiles/all-nodes.toml": [],
-    "profiles/active.toml": [f'openbao.profile: "active" {NOT_YET}'],
-    "profiles/demo.toml": [
-        f'openbao.profile: "demo" {NOT_YET}',
-        "openbao.node.api_url: must start with https://",
-    ],
+    "profiles/active.toml": [],
+    "profiles/demo.toml": [],
 }
 
 

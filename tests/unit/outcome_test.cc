@@ -351,7 +351,7 @@ TEST_CASE("the facts of health, body and certificate reach the outcome") {
   CHECK(from_health.health->cluster_name == "lab");
   CHECK(from_health.health->cluster_id == "5f2c-77");
   CHECK(from_health.health->server_time == 1'795'392'000);
-  CHECK(from_health.peer_id == "openbao-1");
+  CHECK(from_health.facts.peer_id == "openbao-1");
   metrics.certificate_not_after = 1'700'000'000;
   CHECK(judge_poll({health, metrics, std::nullopt}, options()).certificate_not_after ==
         1'700'000'000);
@@ -368,7 +368,8 @@ TEST_CASE("core_active and peer_id are read under both prefixes, and from nothin
   CHECK(facts_of("vault_core_active 0\nvault_core_active{cluster=\"x\"} 1\n").core_active == true);
   CHECK_FALSE(facts_of("vault_core_unsealed 1\n").core_active.has_value());
   CHECK_FALSE(facts_of("core_active 1\n").core_active.has_value());
-  CHECK_FALSE(facts_of("myvault_core_active 1\n").core_active.has_value());
+  CHECK(facts_of("myvault_core_active 1\n").core_active == true);
+  CHECK(facts_of("myvault_core_active 1\n").odd_prefix == "myvault_");
   CHECK_FALSE(facts_of("vault_core_active NaN\n").core_active.has_value());
   CHECK_FALSE(facts_of("# TYPE vault_core_active gauge\n").core_active.has_value());
 

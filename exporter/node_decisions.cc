@@ -232,12 +232,13 @@ void NodeBook::note_failover(std::size_t cluster) {
 void NodeBook::note_new_term(ClusterState& cluster, NodeState& active) {
   const auto term = active.latest.active_time;
   if (!term || !cluster.last_term || *term == *cluster.last_term) return;
-  constexpr double kGoneAndBack = 2;
-  if (active.stayed_active) active.role_changes->Increment(kGoneAndBack);
   const std::string& peer = active.latest.facts.peer_id;
   const bool moved = active.may_move && !peer.empty() && !cluster.last_active_peer.empty() &&
                      peer != cluster.last_active_peer;
-  if (cluster.nodes > 1 || moved) count_failover(cluster, active, active);
+  if (cluster.nodes < 2 && !moved) return;  // there is nobody who could have taken over
+  constexpr double kGoneAndBack = 2;
+  if (active.stayed_active) active.role_changes->Increment(kGoneAndBack);
+  count_failover(cluster, active, active);
 }
 
 void NodeBook::count_failover(ClusterState& cluster, const NodeState& from, const NodeState& to) {

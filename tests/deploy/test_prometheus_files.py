@@ -14,19 +14,20 @@ import time
 import pytest
 import yaml
 from deploy_files import BINARY, CONFIGS, PROMETHEUS, PROMTOOL, ROOT, SCRAPE_TOKEN, make_files, run, write_secret
+from documents import in_backticks, table_rows
 
 RULE_FILES = ["rules.yml", "alerts.yml"]
 UNIT_TEST = ROOT / "tests/deploy/rules.test.yml"
 RULE_FILE_PREFIX = "../../configs/prometheus/"
 
-# Families of the contract that this version does not have yet. When it has one, the test that
-# compares says so: then take it away here.
 # Reasons that a node's poll cannot end with: all is well, or they are certctl's.
 REASONS_WITHOUT_ALERT = {"ok", "database_down", "inconsistent"}
 # Reasons that leave the node with a role of its own, which BaoNodeSealed looks at.
 REASONS_OF_SEALED = {"sealed", "uninitialized"}
 
-# What a user changes in scrape.yml, and the end-to-end tests too, as plain text.
+SCRAPE_FILES = ["scrape.yml", "scrape-nodes.yml"]
+
+# What a user changes in these, and the end-to-end tests too, as plain text.
 CREDENTIALS_FILE = "/etc/prometheus/bao-exporter.token"
 CA_FILE = "/etc/prometheus/bao-exporter-ca.pem"
 TARGET = "exporter.example:9825"
@@ -47,8 +48,8 @@ RECORDS = [rule["record"] for rule in rules_in("rules.yml")]
 # --- the scrape ----------------------------------------------------------------------
 
 
-def scrape_with_files(folder) -> str:
-    text = (PROMETHEUS / "scrape.yml").read_text()
+def scrape_with_files(folder, name: str) -> str:
+    text = (PROMETHEUS / name).read_text()
     files = {
         CREDENTIALS_FILE: write_secret(folder / "token", SCRAPE_TOKEN),
         CA_FILE: write_secret(folder / "ca.pem", ""),
@@ -56,29 +57,32 @@ def scrape_with_files(folder) -> str:
     for placeholder, path in files.items():
         assert text.count(placeholder) == 1
         text = text.replace(placeholder, str(path))
-    assert text.count(TARGET) == 1
+    assert TARGET in text
     return text
 
 
-def test_promtool_takes_the_scrape_configuration(tmp_path):
+@pytest.mark.parametrize("name", SCRAPE_FILES)
+def test_promtool_takes_the_scrape_configuration(name, tmp_path):
     config = tmp_path / "prometheus.yml"
-    config.write_text(scrape_with_files(tmp_path))
+    config.write_text(scrape_with_files(tmp_path, name))
     done = promtool("check", "config", config)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_takes_it_with_the_rules(tmp_path):
+@pytest.mark.parametrize("name", SCRAPE_FILES)
+def test_promtool_takes_it_with_the_rules(name, tmp_path):
     rule_files = [str(PROMETHEUS / name) for name in RULE_FILES]
     config = tmp_path / "prometheus.yml"
-    config.write_text(scrape_with_files(tmp_path) + yaml.safe_dump({"rule_files": rule_files}))
+    config.write_text(scrape_with_files(tmp_path, name) + yaml.safe_dump({"rule_files": rule_files}))
     done = promtool("check", "config", config)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("SUCCESS") >= len(RULE_FILES)
 
 
-def test_promtool_refuses_a_misspelt_one(tmp_path):
+@pytest.mark.parametrize("name", SCRAPE_FILES)
+def test_promtool_refuses_a_misspelt_one(name, tmp_path):
     config = tmp_path / "prometheus.yml"
-    config.write_text(scrape_with_files(tmp_path).replace("honor_labels", "honour_labels"))
+    config.write_text(scrape_with_files(tmp_path, name).replace("honor_labels", "honour_labels"))
     assert promtool("check", "config", config).returncode != 0
 
 
@@ -90,6 +94,35 @@ def test_the_scrape_is_the_one_of_the_readme():
     defaults = {"metrics_path": "/metrics", "scrape_interval": "15s", "scrape_timeout": "10s"}
     job["authorization"].pop("type")
     assert job == {**defaults, **readme}
+
+
+def jobs_in(name: str) -> dict[str, dict]:
+    return {job["job_name"]: job for job in yaml.safe_load((PROMETHEUS / name).read_text())["scrape_configs"]}
+
+
+def test_each_node_is_a_target_of_the_job_that_the_alerts_ask_for():
+    jobs = jobs_in("scrape-nodes.yml")
+    assert set(jobs) == {"openbao", "bao-exporter"}
+    for job, path in {"openbao": "/sd", "bao-exporter": "/sd/exporter"}.items():
+        (discovery,) = jobs[job]["http_sd_configs"]
+        assert discovery["url"] == f"https://{TARGET}{path}"
+        assert jobs[job]["honor_labels"] is False and jobs[job]["scheme"] == "https"
+        for asks in (jobs[job], discovery):  # the discovery wants the token too
+            assert asks["authorization"] == {"type": "Bearer", "credentials_file": CREDENTIALS_FILE}
+            assert asks["tls_config"] == {"ca_file": CA_FILE}
+
+
+def test_the_role_becomes_no_label_of_a_target():
+    for job in jobs_in("scrape-nodes.yml").values():
+        assert "relabel_configs" not in job
+
+
+def test_a_node_is_scraped_by_one_job_in_each_way():
+    """Twice in one Prometheus, and rules that do not ask for a job count twice."""
+    assert list(jobs_in("scrape.yml")) == ["bao-exporter"]
+    assert [job["metrics_path"] for job in jobs_in("scrape.yml").values()] == ["/metrics"]
+    assert not [job for job in jobs_in("scrape-nodes.yml").values() if "metrics_path" in job]
+
 
 
 # --- the rules -----------------------------------------------------------------------
@@ -246,3 +279,74 @@ def test_the_rules_stay_with_their_own_recordings():
     used = {name for rule in rules_in("alerts.yml") for name in re.findall(r"bao:[a-z0-9_:]+", rule["expr"])}
     assert used <= set(RECORDS)
     assert all(re.fullmatch(r"bao:[a-z_]+(?::[a-z0-9]+)?", record) for record in RECORDS)
+
+
+# --- the page ------------------------------------------------------------------------
+
+PAGE = ROOT / "docs/prometheus.md"
+# The alerts that exist for OpenBao's own metrics and are about what the exporter is about.
+ALERTS_FOR_OPENBAO = {
+    "OpenBaoUnreachable",
+    "OpenBaoCoreUnsealedSignalMissing",
+    "OpenBaoCoreActiveSignalMissing",
+    "OpenBaoSealedUnexpectedly",
+    "OpenBaoNoActiveNode",
+    "OpenBaoMultipleActiveNodes",
+    "OpenBaoRaftPeerCountLow",
+    "OpenBaoAutopilotUnhealthy",
+    "OpenBaoAutopilotFailureToleranceLost",
+    "OpenBaoAutopilotNodeUnhealthy",
+    "OpenBaoAuditRequestFailures",
+    "OpenBaoAuditResponseFailures",
+}
+
+
+def replacement_problems(page: str, alerts: list[str]) -> list[str]:
+    """The table of what replaces what: a row for each alert for OpenBao, with alerts that we have."""
+    problems, rows = [], {}
+    for theirs, _, ours in table_rows(page, "alert for OpenBao"):
+        (name,) = in_backticks(theirs)
+        rows[name] = [word for word in in_backticks(ours) if word.startswith("Bao")]
+    problems += [f"{name}: no row" for name in sorted(ALERTS_FOR_OPENBAO - set(rows))]
+    problems += [f"{name}: a row, and no such alert" for name in sorted(set(rows) - ALERTS_FOR_OPENBAO)]
+    problems += [f"{name}: nothing of ours replaces it" for name in rows if not rows[name]]
+    return problems + [f"{one} is not in alerts.yml" for ours in rows.values() for one in ours if one not in alerts]
+
+
+def test_each_alert_for_openbao_has_one_of_ours_on_the_page():
+    assert replacement_problems(PAGE.read_text(), ALERTS) == []
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_the_page_names_no_alert_that_is_not_there(alert):
+    page, others = PAGE.read_text(), [one for one in ALERTS if one != alert]
+    named = any(f"`{alert}`" in line for line in page.splitlines() if line.startswith("| `OpenBao"))
+    assert (replacement_problems(page, others) != []) == named
+
+
+def test_a_row_that_is_missing_is_noticed():
+    page = PAGE.read_text()
+    for name in ALERTS_FOR_OPENBAO:
+        without = "\n".join(line for line in page.splitlines() if not line.startswith(f"| `{name}`"))
+        assert replacement_problems(without, ALERTS) == [f"{name}: no row"]
+
+
+def test_each_alert_of_a_node_or_cluster_is_named_in_one_row_at_most():
+    rows = table_rows(PAGE.read_text(), "alert for OpenBao")
+    named = [name for *_, ours in rows for name in in_backticks(ours) if name.startswith("Bao")]
+    assert len(named) == len(set(named))
+
+
+def test_promtool_takes_the_job_of_the_page_that_brings_the_roles(tmp_path):
+    """In place of the second job of scrape-nodes.yml, as the page says."""
+    found = re.search(r"^    - job_name: bao-exporter\n(?:      .*\n)+", PAGE.read_text(), re.M)
+    (job,) = yaml.safe_load(found[0])
+    assert [rule["action"] for rule in job["metric_relabel_configs"]] == ["keep"]
+    text = scrape_with_files(tmp_path, "scrape-nodes.yml")
+    config = yaml.safe_load(text)
+    shipped = config["scrape_configs"][1]
+    assert shipped["job_name"] == job["job_name"]
+    config["scrape_configs"][1] = job | {key: shipped[key] for key in ("authorization", "tls_config")}
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    done = promtool("check", "config", tmp_path / "prometheus.yml")
+    assert done.returncode == 0, done.stdout + done.stderr

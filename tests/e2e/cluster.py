@@ -660,14 +660,16 @@ class Cluster:
         """SIGCONT."""
         self._signal_and_see(i, signal.SIGCONT, "running", lambda state: state != "T")
 
-    def restart(self, i: int, timeout: float = 30) -> None:
+    def restart(self, i: int, timeout: float = 30, *, unseal: bool = True) -> None:
         """Ends the node if it runs, starts it on the same ports and data, and unseals
-        it. Returns when it is standby or active."""
+        it. Returns when it is standby or active; without `unseal`, when it is sealed, or
+        uninitialized if its data are gone."""
         node = self.nodes[i]
         _end_processes([(node.pid, node.start_time)])
         self._launch(i)
-        self._wait_role(i, ["sealed"], timeout)
-        self.unseal(i, timeout)
+        self._wait_role(i, ["sealed"] if unseal else ["sealed", "uninitialized"], timeout)
+        if unseal:
+            self.unseal(i, timeout)
 
     def seal(self, i: int) -> None:
         """Seals this node, active or standby, by its own API."""

@@ -158,7 +158,7 @@ class ServiceManager:
 class ExporterUnderFault:
     def __init__(self, certificates, nodes, folder, interval="1s", timeout="700ms",
                  stale_after="3s", limits=(), prefix=(), environment=None, urls=None,
-                 binary="BAO_EXPORTER"):
+                 binary="BAO_EXPORTER", **settings):
         self.binary = os.environ.get(binary, "")
         assert os.access(self.binary, os.X_OK), f"{binary} must name the program to test"
         self.certificates = certificates
@@ -179,7 +179,8 @@ class ExporterUnderFault:
             "cert_file": certificates.pem("node"), "key_file": certificates.key("node"),
             "interval": interval, "timeout": timeout, "stale_after": stale_after,
             "limits": limits, "ca_file": certificates.pem("ca"), "token_file": "openbao.token",
-            "urls": urls or {}, "more": ()}
+            "urls": urls or {}, "more": (), "token_files": '["scrape.token"]', "profile": None,
+            "auth_method": "token_file", "without_api": (), **settings}
         self.write_config()
 
     def config_text(self, **changes):
@@ -189,18 +190,33 @@ class ExporterUnderFault:
             "[listener]", f'address = "{said["address"]}"',
             f'tls_cert_file = "{said["cert_file"]}"',
             f'tls_key_file = "{said["key_file"]}"',
-            'token_files = ["scrape.token"]',
+            f'token_files = {said["token_files"]}',
             f'connections_max = {said["connections_max"]}',
             "[poll]", f'interval = "{said["interval"]}"', f'timeout = "{said["timeout"]}"',
             f'stale_after = "{said["stale_after"]}"',
             "[limits]", *said["limits"], *said["more"],
-            "[[openbao]]", 'cluster = "fake"', f'ca_file = "{said["ca_file"]}"',
-            "[openbao.auth]", f'token_file = "{said["token_file"]}"',
+            "[[openbao]]", 'cluster = "fake"',
         ]
+        if said["profile"]:
+            lines.append(f'profile = "{said["profile"]}"')
+        if said["ca_file"]:
+            lines.append(f'ca_file = "{said["ca_file"]}"')
+        lines.append("[openbao.auth]")
+        if said["auth_method"] == "token_file":
+            lines.append(f'token_file = "{said["token_file"]}"')
+        else:
+            lines.append(f'method = "{said["auth_method"]}"')
         for node in self.nodes:
-            lines += ["[[openbao.node]]", f'name = "{node.name}"',
-                      f'api_url = "{said["urls"].get(node.name, node.url)}"']
+            lines += self._node_lines(node, said)
         return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def _node_lines(node, said):
+        url = said["urls"].get(node.name, node.url)
+        key = f'api_url = "{url}"'
+        if node.name in said["without_api"]:
+            key = f'metrics_url = "{url}/v1/sys/metrics"'
+        return ["[[openbao.node]]", f'name = "{node.name}"', key]
 
     def write_config(self, **changes):
         """Replaces the file; these settings stay changed. Who runs already has to be told."""
@@ -247,6 +263,15 @@ class ExporterUnderFault:
     def log(self):
         return self.log_file.read_text(errors="replace")
 
+    def log_lines(self, *words, since=0):
+        """The lines that have all of these, in the part of the log behind `since` bytes."""
+        text = self.log_file.read_bytes()[since:].decode(errors="replace")
+        return [line for line in text.splitlines() if all(f" {word} " in line + " "
+                                                          for word in words)]
+
+    def log_bytes(self):
+        return self.log_file.stat().st_size
+
     def resident_bytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
@@ -258,14 +283,19 @@ class ExporterUnderFault:
 
     # The port.
 
+    def connect(self, timeout=1.0):
+        if self.settings["cert_file"] == "":
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
+                                           context=self._client)
+
     def scrape(self, timeout=1.0, path="/metrics", token=SCRAPE_TOKEN, headers=None):
         """A scrape on a new connection; the port has to answer within `timeout`."""
         started = time.monotonic()
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
-                                                 context=self._client)
+        connection = self.connect(timeout)
+        shown = {} if self.settings["token_files"] == "[]" else {"Authorization": f"Bearer {token}"}
         try:
-            connection.request("GET", path,
-                               headers={"Authorization": f"Bearer {token}", **(headers or {})})
+            connection.request("GET", path, headers={**shown, **(headers or {})})
             answer = connection.getresponse()
             body = answer.read()
             return Scrape(answer.status, dict(answer.getheaders()), body,
@@ -315,6 +345,53 @@ class ExporterUnderFault:
         return self.wait(lambda scrape: scrape.polls(node) >= before + count,
                          within or (count + 2) * self.interval + self.timeout,
                          f"{count} polls of {node}", each)
+
+
+@contextlib.contextmanager
+def rigs(make_rig, **defaults):
+    """make_rig() for exporters that end with the test, not with the file. `make(configure=...)`:
+    what is called with the rig before it starts."""
+    with contextlib.ExitStack() as stack:
+        def make(roles=("standby", "active", "standby"), configure=None, start=True, **options):
+            rig = make_rig(roles, start=False, **{**defaults, **options})
+            for node in rig.nodes:
+                stack.callback(node.stop)
+            stack.callback(rig.stop)
+            if configure is not None:
+                configure(rig)
+                rig.write_config()
+            return rig.start() if start else rig
+        yield make
+
+
+# --- who is active, who is refused --------------------------------------------------------------
+
+def served_as_active(scrape):
+    """Nodes whose own samples say that they are active."""
+    return {s[1]["node_name"] for s in scrape.find("vault_core_active") if s[2] == "1"}
+
+
+def roles_of_active(scrape):
+    return {s[1]["node_name"] for s in scrape.find("bao_node_role", node_role="active")
+            if s[2] == "1"}
+
+
+def never_two(scrape):
+    assert len(served_as_active(scrape)) <= 1, served_as_active(scrape)
+    assert len(roles_of_active(scrape)) <= 1, roles_of_active(scrape)
+
+
+def watch(rig, seconds, each):
+    """Scrapes in a loop; gives how many."""
+    deadline = time.monotonic() + seconds
+    count = 0
+    while time.monotonic() < deadline:
+        scrape = rig.scrape()
+        assert scrape.status == 200
+        each(scrape)
+        count += 1
+        time.sleep(0.02)
+    return count
 
 
 # --- the common rule ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ choice.
 import contextlib
 import json
 import pathlib
+import re
 import socket
 import ssl
 import struct
@@ -124,10 +125,26 @@ def summary(name, labels, total, count, quantiles=("NaN", "NaN", "NaN")):
     return family(name, "summary", samples + [("_sum", labels, total), ("_count", labels, count)])
 
 
-def exposition(role, index):
-    """Some 40 families as OpenBao writes them; values differ from node to node and never move."""
+def renamed(text, prefix, host):
+    """A family as a node with another metrics_prefix sends it, or one that puts its host name into
+    the names of gauges, and of those only."""
+    found = re.search(r"^# TYPE vault_(\S+) (\S+)$", text, re.MULTILINE)
+    if found is None:
+        return text
+    own = prefix + (host + "_" if host and found[2] == "gauge" else "")
+    return text.replace("vault_" + found[1], own + found[1])
+
+
+def exposition(role, index, *, peer_id=None, process_start=None, last_gc=None, prefix="vault_",
+               host=""):
+    """Some 40 families as OpenBao writes them; values differ from node to node and never move.
+
+    A `peer_id` of "" is a node without raft. `process_start` and `last_gc` are seconds since 1970,
+    or the text of the sample; the last collection is not told unless it is given.
+    """
     active = role == "active"
-    peer = {"cluster": "fake", "peer_id": f"raft-{index}"}
+    peer = {"cluster": "fake", "peer_id": f"raft-{index}" if peer_id is None else peer_id}
+    start = f"1.7953932443{index}e+09" if process_start is None else process_start
     out = [
         summary("go_gc_duration_seconds", {}, f"0.00{index}506298", 7 + index,
                 ("0.000291312", "0.000533732", f"0.00079030{index}")),
@@ -136,7 +153,7 @@ def exposition(role, index):
         family("go_info", "gauge", [("", {"version": "go1.25.3"}, 1)]),
         family("process_cpu_seconds_total", "counter", [("", {}, f"{index}.31")]),
         family("process_resident_memory_bytes", "gauge", [("", {}, f"1.9{index}3088e+08")]),
-        family("process_start_time_seconds", "gauge", [("", {}, f"1.7953932443{index}e+09")]),
+        family("process_start_time_seconds", "gauge", [("", {}, start)]),
         family("vault_core_active", "gauge", [("", {"cluster": "fake"}, int(active))]),
         family("vault_core_unsealed", "gauge",
                [("", {}, 1), ("", {"cluster": "fake"}, 1)]),
@@ -157,8 +174,12 @@ def exposition(role, index):
             for place, name in enumerate((
                 "barrier_get", "barrier_list", "barrier_put", "core_check_token",
                 "core_handle_request", "raft_get", "raft_fsm_apply", "raft_storage_get"))]
-    out += [family(f"vault_raft_storage_stats_{name}", "gauge", [("", peer, value + index)])
-            for name, value in (("applied_index", 131), ("commit_index", 131), ("fsm_pending", 0))]
+    if last_gc is not None:
+        out.append(family("go_memstats_last_gc_time_seconds", "gauge", [("", {}, last_gc)]))
+    if peer["peer_id"]:
+        out += [family(f"vault_raft_storage_stats_{name}", "gauge", [("", peer, value + index)])
+                for name, value in (("applied_index", 131), ("commit_index", 131),
+                                    ("fsm_pending", 0))]
     out.append(summary("vault_pki_issue", {"role": "web", "namespace": "root"}, "0.5", 4))
     if active:
         out += [
@@ -168,10 +189,13 @@ def exposition(role, index):
             family("vault_token_count", "gauge",
                    [("", {"cluster": "fake", "namespace": "root"}, 11)]),
         ]
+    if prefix != "vault_" or host:
+        out = [renamed(text, prefix, host) for text in out]
     return "".join(out).encode()
 
 
-def health_json(role):
+def health_json(role, **changed):
+    """What sys/health says; `changed` over it, where None leaves a key out."""
     said = {"initialized": role != "uninitialized",
             "sealed": role in ("sealed", "uninitialized"),
             "standby": role != "active",
@@ -181,6 +205,7 @@ def health_json(role):
             "version": "2.7.2"}
     if not said["sealed"]:
         said |= {"cluster_name": "fake", "cluster_id": "e0ee226a-2c7d-f551-5577-c3991536ba6f"}
+    said = {key: value for key, value in (said | changed).items() if value is not None}
     return json.dumps(said, separators=(",", ":")).encode()
 
 
@@ -260,11 +285,14 @@ def abort(connection):
 
 
 class FakeNode:
-    def __init__(self, certificates, name, role="standby", index=0):
+    def __init__(self, certificates, name, role="standby", index=0, tls=True):
         self.certificates = certificates
         self.name = name
         self.index = index
+        self.tls = tls
         self.role = self._first_role = role
+        self.says = self._first_says = {}      # of exposition()
+        self.health = self._first_health = {}  # of health_json()
         self.active_time = "2026-11-23T00:20:45.734479023Z"  # None: sys/leader does not tell
         self.body = None      # bytes, or a function of the role; None: exposition()
         self.faults = {}      # path -> function of an Exchange
@@ -282,18 +310,24 @@ class FakeNode:
 
     @property
     def url(self):
-        return f"https://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def metrics_body(self):
         body = self.body
         if callable(body):
             body = body(self.role)
-        return exposition(self.role, self.index) if body is None else body
+        return exposition(self.role, self.index, **self.says) if body is None else body
 
     def requests_of(self, path, since=0):
         return [request for request in self.requests[since:] if request.path == path]
 
     # What can be changed while it runs.
+
+    def be(self, role=None, health=None, **says):
+        """This is what it is, also after heal()."""
+        self.role = self._first_role = role or self._first_role
+        self.health = self._first_health = self._first_health if health is None else health
+        self.says = self._first_says = says or self._first_says
 
     def use_tls(self, context):
         self._context = context
@@ -329,6 +363,8 @@ class FakeNode:
 
     def heal(self):
         self.role = self._first_role
+        self.says = self._first_says
+        self.health = self._first_health
         self.faults = {}
         self.on_connect = None
         self.body = None
@@ -362,9 +398,11 @@ class FakeNode:
             if self.on_connect is not None:
                 self.on_connect(raw)
                 return
-            connection = self._context.wrap_socket(raw, server_side=True)
-            with self._lock:  # the raw socket is detached: only the wrapped one can be shut down
-                self._open[connection] = self._open.pop(raw)
+            if self.tls:
+                connection = self._context.wrap_socket(raw, server_side=True)
+                # The raw socket is detached now: only the wrapped one can be shut down.
+                with self._lock:
+                    self._open[connection] = self._open.pop(raw)
             while self._serve_one(connection):
                 pass
         except (OSError, ValueError):
@@ -398,7 +436,8 @@ class FakeNode:
         """As OpenBao would."""
         path = exchange.request.path
         if path == HEALTH:
-            return exchange.answer(HEALTH_STATUS[self.role], health_json(self.role))
+            return exchange.answer(HEALTH_STATUS[self.role],
+                                   health_json(self.role, **self.health))
         if path == LEADER and self.role in ("active", "standby"):
             said = {"ha_enabled": True, "is_self": self.role == "active",
                     "leader_address": self.url, "raft_committed_index": 131}

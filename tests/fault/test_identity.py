@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from exporter_under_fault import prove_fault
+from exporter_under_fault import (never_two, prove_fault, rigs, roles_of_active,
+                                  served_as_active, watch)
 from fake_node import HEALTH, LEADER, METRICS, exposition
 
 OLD = "2026-11-23T00:20:45.734479023Z"
@@ -18,41 +19,16 @@ def rig(make_rig):
 
 
 @pytest.fixture(autouse=True)
-def healing(rig):
+def healing(request):
     yield
+    if "rig" not in request.fixturenames:
+        return
+    rig = request.getfixturevalue("rig")
     for node in rig.nodes:
         node.heal()
         node.active_time = OLD
     rig.wait_all_up()
     time.sleep(rig.interval + rig.timeout)
-
-
-def served_as_active(scrape):
-    """Nodes whose own samples say that they are active."""
-    return {s[1]["node_name"] for s in scrape.find("vault_core_active") if s[2] == "1"}
-
-
-def roles_of_active(scrape):
-    return {s[1]["node_name"] for s in scrape.find("bao_node_role", node_role="active")
-            if s[2] == "1"}
-
-
-def never_two(scrape):
-    assert len(served_as_active(scrape)) <= 1, served_as_active(scrape)
-    assert len(roles_of_active(scrape)) <= 1, roles_of_active(scrape)
-
-
-def watch(rig, seconds, each):
-    """Scrapes in a loop; gives how many."""
-    deadline = time.monotonic() + seconds
-    count = 0
-    while time.monotonic() < deadline:
-        scrape = rig.scrape()
-        assert scrape.status == 200
-        each(scrape)
-        count += 1
-        time.sleep(0.02)
-    return count
 
 
 def test_a_standby_that_hands_on_the_body_of_the_active_is_identity_mismatch(rig):
@@ -246,3 +222,88 @@ def test_a_leader_answer_that_cannot_be_read_is_an_unproven_term(rig):
     first.role = "active"
     rig.wait(lambda s: s.reason("n1") == "superseded", 3, "n1 is superseded", never_two)
     watch(rig, 2 * rig.interval, never_two)
+
+
+# --- a failover that fits between two polls -----------------------------------------------------
+
+LATER = "2026-11-23T00:20:46.734479023Z"
+
+
+@pytest.fixture
+def make(make_rig):
+    with rigs(make_rig, interval="300ms", timeout="280ms", stale_after="3s") as made:
+        yield made
+
+
+def failovers(scrape):
+    return scrape.value("bao_cluster_failovers_total", cluster="fake")
+
+
+def role_changes(scrape):
+    return {s[1]["node_name"]: float(s[2]) for s in scrape.find("bao_node_role_changes_total")}
+
+
+def test_a_new_term_of_the_same_active_node_is_a_failover(make):
+    """It was gone and is back: two changes of its role, and of nobody else's."""
+    rig = make()
+    rig.wait_all_up()
+    before = rig.wait_rounds("n2", 1)
+
+    def still_active(scrape):
+        assert scrape.role("n2") in ("active", "unreachable") and never_two(scrape) is None
+
+    for times, term in enumerate((NEW, LATER), start=1):
+        mark = rig.log_bytes()
+        rig.nodes[1].active_time = term
+        rig.wait(lambda s, n=times: failovers(s) >= failovers(before) + n, 3, "counted",
+                 still_active)
+        after = rig.wait_rounds("n2", 3, still_active)
+        assert failovers(after) == failovers(before) + times
+        changes = role_changes(before)
+        assert role_changes(after) == changes | {"n2": changes["n2"] + 2 * times}
+        assert len(rig.log_lines('msg="failover"', "level=warn", since=mark)) == 1
+
+
+def test_a_new_term_of_a_cluster_of_one_is_no_failover(make):
+    """It was restarted, or unsealed: nobody took over."""
+    rig = make(["active"])
+    rig.wait_all_up()
+    before = rig.wait_rounds("n1", 1)
+    rig.nodes[0].active_time = NEW
+    after = rig.wait_rounds("n1", 4)
+    assert failovers(after) == failovers(before) == 0
+    assert not rig.log_lines('msg="failover"')
+
+
+@pytest.mark.parametrize("silent", ["no_term", "no_leader_answer"])
+def test_a_term_that_is_not_told_for_a_while_is_no_failover(make, silent):
+    rig = make()
+    rig.wait_all_up()
+    before = rig.wait_rounds("n2", 1)
+    active = rig.nodes[1]
+    if silent == "no_term":
+        active.active_time = None
+    else:
+        active.faults[LEADER] = lambda exchange: exchange.answer(500, b"{}")
+    rig.wait_rounds("n2", 2)
+    active.faults = {}
+    active.active_time = OLD
+    after = rig.wait_rounds("n2", 3)
+    assert failovers(after) == failovers(before)
+    assert role_changes(after) == role_changes(before)
+
+
+def test_a_failover_there_and_back_counts_two(make):
+    """Each new active node has a new term; that is not counted a second time."""
+    rig = make()
+    before = rig.wait_all_up()
+    _, second, third = rig.nodes
+    for times, (new, old, term) in enumerate(((third, second, NEW), (second, third, LATER)),
+                                             start=1):
+        old.role = "standby"
+        new.active_time = term
+        new.role = "active"
+        rig.wait(lambda s, name=new.name: s.role(name) == "active", 3, f"{new.name} took over",
+                 never_two)
+        after = rig.wait_rounds("n2", 3, never_two)
+        assert failovers(after) == failovers(before) + times

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "bao_exporter/format.h"
 #include "bao_exporter/outcome.h"
@@ -64,7 +65,8 @@ void read_process(const Exposition& exposition, BodyFacts& facts) {
   const std::string_view collected = value_of(exposition, "go_memstats_last_gc_time_seconds");
   double seconds = 0;
   const auto read = std::from_chars(start.data(), start.data() + start.size(), seconds);
-  if (start.empty() || read.ec != std::errc() || seconds <= 0) return;
+  if (start.empty() || read.ec != std::errc()) return;
+  if (!std::isfinite(seconds) || seconds <= 0) return;
   facts.process_start = seconds;
   // "0" until the first collection, in every process.
   if (!collected.empty() && collected != "0") {

@@ -115,6 +115,27 @@ TEST_CASE("a leader that fails ends the poll and loses nothing") {
   CHECK(run.answers.leader->failure->code == ErrorCode::kReset);
 }
 
+TEST_CASE("in the profile active only a node whose health says active is asked for metrics") {
+  const auto questions = [](bool has_api, bool same_origin, const std::vector<Answer>& answers) {
+    NodePoll poll(has_api, same_origin, /*active_only=*/true);
+    std::string asked = word(poll.start());
+    for (const Answer& answer : answers) {
+      const auto next = poll.step(answer);
+      if (!next) break;
+      asked += " " + word(*next);
+    }
+    return asked;
+  };
+  for (const bool same_origin : {false, true}) {
+    for (const Answer& health : {health_standby(), health_sealed(), health_uninitialized(),
+                                 failed(ErrorCode::kTimeout), json(500, "{}")}) {
+      CHECK(questions(true, same_origin, {health}) == "health");
+    }
+    CHECK(questions(true, same_origin, {health_active(), kBody}) == "health metrics leader");
+  }
+  CHECK(questions(false, true, {kBody}) == "metrics");
+}
+
 TEST_CASE("every poll ends after at most three questions, whatever is answered") {
   const std::vector<Answer> kinds = {health_active(), health_standby(), failed(ErrorCode::kTimeout),
                                      json(503, kVaultSealed), plain(200, "")};

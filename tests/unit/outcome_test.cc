@@ -313,6 +313,56 @@ TEST_CASE("a standby that says active twice has somebody else's body, which is r
   }
 }
 
+TEST_CASE("in the profile active a body that does not say active is read and not served") {
+  OutcomeOptions active_only = options();
+  active_only.active_only = true;
+  const Outcome standby =
+      judge_poll({std::nullopt, exposition(small_body("0", "1")), std::nullopt}, active_only);
+  CHECK(standby.reason == ErrorCode::kOk);
+  CHECK(standby.role == Role::kStandby);
+  CHECK(standby.part == nullptr);
+  CHECK(standby.facts.peer_id == "1");
+  const Outcome active =
+      judge_poll({std::nullopt, exposition(small_body("1")), std::nullopt}, active_only);
+  CHECK(active.role == Role::kActive);
+  CHECK(active.part != nullptr);
+}
+
+TEST_CASE("with the host's name in its gauges a node is known all the same") {
+  const std::string body =
+      "# TYPE vault_host_1_core_active gauge\nvault_host_1_core_active 0\n"
+      "# TYPE vault_host_1_core_unsealed gauge\nvault_host_1_core_unsealed{cluster=\"x\"} 1\n"
+      "# TYPE vault_host_1_autopilot_healthy gauge\nvault_host_1_autopilot_healthy 1\n"
+      "# TYPE vault_host_1_raft_storage_stats_term gauge\n"
+      "vault_host_1_raft_storage_stats_term{peer_id=\"1\"} 7\n"
+      "# TYPE vault_expire_num_leases gauge\nvault_expire_num_leases 1\n"
+      "# TYPE vault_token_lookup_count counter\nvault_token_lookup_count 1\n";
+  const Outcome outcome = judge_poll({std::nullopt, exposition(body), std::nullopt}, options());
+  CHECK(outcome.role == Role::kStandby);
+  CHECK(outcome.facts.odd_prefix == "vault_host_1_");
+  CHECK(outcome.facts.peer_id == "1");
+  REQUIRE(outcome.part != nullptr);
+  CHECK(dropped(*outcome.part, DropCause::kLeaderOnly) == 2);
+  const std::string lines = all_lines(*outcome.part);
+  CHECK(lines.find("vault_host_1_core_unsealed{" + kIdentity +
+                   ",seal_state_source=\"cluster\"} 1\n") != std::string::npos);
+}
+
+TEST_CASE("the process behind a body is told by its start and its last garbage collection") {
+  const auto facts_of = [](const std::string& text) {
+    const auto parsed = parse(text, ParseLimits{}, 42);
+    REQUIRE(parsed.ok());
+    return read_body_facts(parsed.value());
+  };
+  const std::string start = "process_start_time_seconds 1.79539e+09\n";
+  const std::string collected = "go_memstats_last_gc_time_seconds 1.7953901e+09\n";
+  CHECK(facts_of(start + collected).process_print == "1.79539e+09/1.7953901e+09");
+  CHECK(facts_of(start + collected).process_start == 1.79539e+09);
+  CHECK(facts_of(start + "go_memstats_last_gc_time_seconds 0\n").process_print.empty());
+  CHECK(facts_of(collected).process_print.empty());
+  CHECK_FALSE(facts_of("process_start_time_seconds NaN\n" + collected).process_start.has_value());
+}
+
 TEST_CASE("an active node whose body says 0 twice is served, with the disagreement told") {
   const Outcome outcome =
       judge_poll({health_active(), exposition(small_body("0")), std::nullopt}, options(true));

@@ -177,7 +177,8 @@ bool NodeBook::note_poll(PollResult result) {
   OutcomeOptions options = options_;
   options.identity = node.identity;
   options.active_only = clusters_[node.cluster].profile == Profile::kActive;
-  options.second_look = result.second_look && node.contradicted;
+  // What was told of the last poll and is so again needs no third and fourth look.
+  options.second_look = (result.second_look && node.contradicted) || node.latest.disagreement;
   Outcome outcome = judge_poll(std::move(result.answers), options);
   node.contradicted = outcome.ask_again;
   if (outcome.ask_again) return true;

@@ -272,6 +272,7 @@ def test_a_new_term_of_a_cluster_of_one_is_no_failover(make):
     rig.nodes[0].active_time = NEW
     after = rig.wait_rounds("n1", 4)
     assert failovers(after) == failovers(before) == 0
+    assert role_changes(after) == role_changes(before)
     assert not rig.log_lines('msg="failover"')
 
 

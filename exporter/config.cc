@@ -98,6 +98,24 @@ void read_addresses(TableReader& table, std::vector<std::string>& to) {
   }
 }
 
+void read_advertised_address(TableReader& table, std::string& to) {
+  constexpr std::string_view kKey = "advertised_address";
+  table.text(kKey, to);
+  if (!table.sound(kKey) || to.empty()) return;
+  ListenAddress address;
+  if (!parse_listen_address(to, address)) {
+    return table.complain(
+        kKey, "must be host:port or [IPv6]:port, like \"bao-exporter.example.org:9825\"");
+  }
+  if (address.port == 0) {
+    return table.complain(kKey, "has no valid port; it must be a number from 1 to 65535");
+  }
+  if (is_wildcard_host(address.host)) {
+    return table.complain(kKey, "names every address; name one that Prometheus can connect to");
+  }
+  to = Url{"", address.host, address.port, ""}.authority();
+}
+
 void read_token_files(TableReader& table, std::vector<std::string>& to) {
   to = {"scrape.token"};
   table.paths("token_files", to);
@@ -117,6 +135,7 @@ void read_listener(TableReader& table, ListenerConfig& listener) {
   std::string_view tls_min_version = kTlsVersions.front().value;
 
   read_addresses(table, listener.addresses);
+  read_advertised_address(table, listener.advertised_address);
   read_needed_path(table, "tls_cert_file", listener.tls_cert_file);
   read_needed_path(table, "tls_key_file", listener.tls_key_file);
   table.word("tls_min_version", tls_min_version, kTlsVersions);
@@ -127,7 +146,7 @@ void read_listener(TableReader& table, ListenerConfig& listener) {
   table.boolean("allow_group_read", listener.allow_group_read);
   table.path("self_token_file", listener.self_token_file);
   table.path("self_ca_file", listener.self_ca_file);
-  table.not_yet({"advertised_address", "client_ca_file", "client_allowed_names", "allowed_networks",
+  table.not_yet({"client_ca_file", "client_allowed_names", "allowed_networks",
                  "connections_per_address_max", "admin_address"});
 
   const bool group = listener.allow_group_read;

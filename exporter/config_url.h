@@ -15,6 +15,9 @@ namespace bao_exporter {
 // As url_problem, for an address to listen on.
 [[nodiscard]] std::string listen_address_problem(std::string_view text, ListenAddress& out);
 
+// 0.0.0.0 or ::, however it is written: every address of this machine.
+[[nodiscard]] bool is_wildcard_host(std::string_view host);
+
 // A host name, an IPv4 or an IPv6 address (without brackets).
 [[nodiscard]] bool is_host(std::string_view text);
 

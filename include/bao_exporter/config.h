@@ -25,7 +25,8 @@ enum class LogFormat : std::uint8_t { kLogfmt, kJson };
 
 struct ListenerConfig {
   std::vector<std::string> addresses{
-      "127.0.0.1:9825"};  // "host:port", "[v6]:port"; port 0: the kernel's choice
+      "127.0.0.1:9825"};           // "host:port", "[v6]:port"; port 0: the kernel's choice
+  std::string advertised_address;  // "host:port" as Prometheus reaches it; empty: the first address
   std::string tls_cert_file;
   std::string tls_key_file;
   std::string tls_min_version = "1.2";

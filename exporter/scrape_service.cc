@@ -132,7 +132,7 @@ void ScrapeService::serve(const Admission& admission, const PortFacts& facts, Ti
     case Route::kNone:
       break;
   }
-  BAO_CHECK(admission.route != Route::kNone);
+  BAO_CHECK(false);  // admitted to nothing
 }
 
 void ScrapeService::serve_exporter(const Admission& admission, TimePoint now, Reply& reply) {
@@ -177,15 +177,11 @@ void ScrapeService::serve_discovery(Route route, const Advertised& advertised, T
                            "Prometheus finds this port at\n");
   }
   reply.headers.emplace_back("Content-Type", "application/json");
-  switch (route) {
-    case Route::kDiscovery:
-      return add_text(reply.body,
-                      discover_nodes(snapshot->nodes(), snapshot->overdue_at(now), advertised));
-    case Route::kDiscoveryExporter:
-      return add_text(reply.body, discover_exporter(advertised));
-    default:
-      return reply.body.append("[]\n");  // no certctl server is polled by this version
-  }
+  if (route == Route::kDiscoveryCertctl) return reply.body.append("[]\n");  // none is polled yet
+  add_text(reply.body,
+           route == Route::kDiscoveryExporter
+               ? discover_exporter(advertised)
+               : discover_nodes(snapshot->nodes(), snapshot->overdue_at(now), advertised));
 }
 
 void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Reply& reply) {

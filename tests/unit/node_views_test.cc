@@ -44,7 +44,8 @@ class Book {
     result.started = result.ended = Clock::now();
     result.ended_wall = WallClock::now();
     result.answers = std::move(answers);
-    REQUIRE_FALSE(book_.note_poll(std::move(result)));
+    const bool again = book_.note_poll(std::move(result));
+    REQUIRE_FALSE(again);
   }
   void decide(std::chrono::seconds later = {}) {
     (void)book_.decide(Clock::now() + later, WallClock::now());

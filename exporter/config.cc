@@ -93,6 +93,24 @@ void read_addresses(TableReader& table, std::vector<std::string>& to) {
   }
 }
 
+void read_advertised_address(TableReader& table, std::string& to) {
+  constexpr std::string_view kKey = "advertised_address";
+  table.text(kKey, to);
+  if (!table.sound(kKey) || to.empty()) return;
+  ListenAddress address;
+  if (!parse_listen_address(to, address)) {
+    return table.complain(
+        kKey, "must be host:port or [IPv6]:port, like \"bao-exporter.example.org:9825\"");
+  }
+  if (address.port == 0) {
+    return table.complain(kKey, "has no valid port; it must be a number from 1 to 65535");
+  }
+  if (is_wildcard_host(address.host)) {
+    return table.complain(kKey, "names every address; name one that Prometheus can connect to");
+  }
+  to = Url{"", address.host, address.port, ""}.authority();
+}
+
 constexpr std::string_view kOnlyInDemo =
     "only where every cluster has profile = \"demo\" and every listener.address is a loopback one, "
     "as a number";
@@ -142,6 +160,7 @@ void read_listener(TableReader& table, ListenerConfig& listener, bool all_demo) 
   std::string_view tls_min_version = kTlsVersions.front().value;
 
   read_addresses(table, listener.addresses);
+  read_advertised_address(table, listener.advertised_address);
   const bool demo = all_demo && all_loopback(listener.addresses);
   listener.demo = demo;
   read_server_pair(table, listener, demo);
@@ -153,7 +172,7 @@ void read_listener(TableReader& table, ListenerConfig& listener, bool all_demo) 
   table.boolean("allow_group_read", listener.allow_group_read);
   table.path("self_token_file", listener.self_token_file);
   table.path("self_ca_file", listener.self_ca_file);
-  table.not_yet({"advertised_address", "client_ca_file", "client_allowed_names", "allowed_networks",
+  table.not_yet({"client_ca_file", "client_allowed_names", "allowed_networks",
                  "connections_per_address_max", "admin_address"});
 
   const bool group = listener.allow_group_read;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <optional>
 
 namespace bao_exporter {
@@ -158,6 +159,17 @@ bool parse_listen_address(std::string_view text, ListenAddress& out) {
 
 bool is_loopback(std::string_view host) {
   return (host.starts_with("127.") && is_address(AF_INET, host)) || host == "::1";
+}
+
+bool is_wildcard_host(std::string_view host) {
+  const std::string text(host);
+  in_addr v4{};
+  if (::inet_pton(AF_INET, text.c_str(), &v4) == 1) return v4.s_addr == htonl(INADDR_ANY);
+  in6_addr v6{};
+  if (::inet_pton(AF_INET6, text.c_str(), &v6) != 1) return false;
+  const std::size_t from = IN6_IS_ADDR_V4MAPPED(&v6) ? 12 : 0;
+  return std::all_of(std::cbegin(v6.s6_addr) + from, std::cend(v6.s6_addr),
+                     [](unsigned char byte) { return byte == 0; });
 }
 
 bool is_host(std::string_view text) {

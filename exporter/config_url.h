@@ -19,6 +19,9 @@ namespace bao_exporter {
 // resolves to today.
 [[nodiscard]] bool is_loopback(std::string_view host);
 
+// 0.0.0.0 or ::, however it is written: every address of this machine.
+[[nodiscard]] bool is_wildcard_host(std::string_view host);
+
 // A host name, an IPv4 or an IPv6 address (without brackets).
 [[nodiscard]] bool is_host(std::string_view text);
 

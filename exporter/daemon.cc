@@ -38,6 +38,17 @@ std::string needs_restart(const ListenerConfig& now, const ListenerConfig& wante
   return {};
 }
 
+PortFacts facts_of(const Config& config, const std::vector<std::string>& bound) {
+  PortFacts facts;
+  facts.advertised = advertised_by(config.listener, bound);
+  for (const ClusterConfig& cluster : config.clusters) {
+    for (const NodeConfig& node : cluster.nodes) {
+      facts.nodes.insert(cluster.cluster + "/" + node.name);
+    }
+  }
+  return facts;
+}
+
 bool same_polling(const Config& a, const Config& b) {
   return a.poll == b.poll && a.limits == b.limits && a.output == b.output &&
          a.clusters == b.clusters;
@@ -51,7 +62,7 @@ struct Daemon::World {
       : config(std::move(outcome.config)),
         loader(std::move(config_loader)),
         publisher(config, random_seed(), snapshots, metrics),
-        service(snapshots, tokens, metrics) {
+        service(snapshots, tokens, facts, metrics) {
     watch.watch({config.file});
     service.on_gzip_asked([this] { publisher.gzip_was_asked(); });
   }
@@ -64,6 +75,9 @@ struct Daemon::World {
   [[nodiscard]] std::optional<Error> take(const ConfigOutcome& outcome);
   void note_credentials();
   void note_certificate();
+  void note_facts(const std::vector<std::string>& bound) {
+    facts.set(std::make_shared<const PortFacts>(facts_of(config, bound)));
+  }
   void log_problems(const ConfigOutcome& outcome);
 
   Config config;
@@ -72,6 +86,7 @@ struct Daemon::World {
   OwnMetrics metrics;
   Slot<Snapshot> snapshots;
   Slot<ScrapeTokens> tokens;
+  Slot<PortFacts> facts;
   Credentials credentials;
   FileWatch watch;
   Publisher publisher;
@@ -90,12 +105,14 @@ std::optional<Error> Daemon::World::open() {
   auto materials = Credentials::read(config);
   if (!materials.ok()) return materials.error();
   credentials.take(materials.value());
+  note_facts(config.listener.addresses);
   auto started = Listener::start(
       config.listener,
       [this](const HttpRequest& request) { return service.answer(request, Clock::now()); },
       {[this] { metrics.note_connection_opened(); }, [this] { metrics.note_connection_closed(); }});
   if (!started.ok()) return started.error();
   listener = std::move(started).value();
+  note_facts(listener->addresses());
   note_certificate();
   metrics.note_reload(true, WallClock::now());
   note_credentials();
@@ -153,6 +170,7 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   tokens.set(scrape_tokens.value());
   const bool new_polling = !same_polling(config, wanted) || credentials.trust_changed();
   config = wanted;
+  note_facts(listener->addresses());
   if (new_polling) {
     ++generation;
     publisher.replace(config, generation);

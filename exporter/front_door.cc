@@ -88,9 +88,18 @@ bool asks_to_close(const HttpRequest& request) {
   return close;
 }
 
-Route route_of(std::string_view path) {
-  if (path == "/metrics") return Route::kMetrics;
-  return path == "/metrics/exporter" ? Route::kExporter : Route::kNone;
+// Those that have one path; its name is that path.
+constexpr std::array<Route, 5> kFixedRoutes = {Route::kMetrics, Route::kExporter, Route::kDiscovery,
+                                               Route::kDiscoveryCertctl, Route::kDiscoveryExporter};
+constexpr std::string_view kNodePaths = "/metrics/nodes/";
+
+Route route_of(std::string_view path, const NodeNames& nodes) {
+  if (path.starts_with(kNodePaths)) {
+    return nodes.contains(path.substr(kNodePaths.size())) ? Route::kNode : Route::kNone;
+  }
+  const auto* const at = std::find_if(kFixedRoutes.begin(), kFixedRoutes.end(),
+                                      [&](Route route) { return route_name(route) == path; });
+  return at == kFixedRoutes.end() ? Route::kNone : *at;
 }
 
 // The q of "gzip;q=0.5"; 1 without one, 0 when it cannot be read.
@@ -111,7 +120,9 @@ double quality_of(std::string_view parameters) {
 }  // namespace
 
 std::string_view route_name(Route route) noexcept {
-  constexpr std::array<std::string_view, 3> kNames = {"other", "/metrics", "/metrics/exporter"};
+  constexpr std::array<std::string_view, 7> kNames = {
+      "other", "/metrics",    "/metrics/nodes", "/metrics/exporter",
+      "/sd",   "/sd/certctl", "/sd/exporter"};
   return kNames[static_cast<std::size_t>(route)];
 }
 
@@ -134,7 +145,7 @@ bool accepts_gzip(std::string_view accept_encoding) {
   return named.value_or(any.value_or(0.0)) > 0.0;
 }
 
-Admission admit(const HttpRequest& request, const ScrapeTokens& tokens) {
+Admission admit(const HttpRequest& request, const ScrapeTokens& tokens, const NodeNames& nodes) {
   Admission admission;
   admission.auth_failure = authenticate(request, tokens, admission.token_name);
   if (admission.auth_failure != AuthFailure::kNone) return admission;
@@ -144,11 +155,12 @@ Admission admit(const HttpRequest& request, const ScrapeTokens& tokens) {
     return admission;
   }
   admission.close = asks_to_close(request);
-  admission.route = route_of(request.path);
+  admission.route = route_of(request.path, nodes);
   if (admission.route == Route::kNone) {
     admission.status = 404;
     return admission;
   }
+  if (admission.route == Route::kNode) admission.node = request.path.substr(kNodePaths.size());
   if (request.method != "GET" && !admission.head) {
     admission.status = 405;
     return admission;

@@ -133,8 +133,9 @@ void Publisher::publish(TimePoint now) {
   body.append(*own);
   body.own(own);
   body.append(std::move(merged.rope));
-  auto snapshot = std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
-                                                   valid_until(now), ++snapshot_generation_);
+  auto snapshot =
+      std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
+                                       valid_until(now), ++snapshot_generation_, book_.views());
   if (gzip_asked_.exchange(false, std::memory_order_relaxed)) {
     metrics_.note_compressed(snapshot->deflated().bytes.size());
   }

@@ -5,6 +5,8 @@ namespace bao_exporter {
 namespace {
 
 constexpr std::string_view kExpositionType = "text/plain; version=0.0.4; charset=utf-8";
+constexpr std::string_view kWordsType = "text/plain; charset=utf-8";
+constexpr std::string_view kStarting = "not_polled: starting, the first polls have not ended yet\n";
 
 void add_text(Rope& rope, std::string text) {
   auto kept = std::make_shared<const std::string>(std::move(text));
@@ -17,7 +19,8 @@ std::string_view words_for(int status) {
     case 400:
       return "bad request: this port takes no bodies\n";
     case 404:
-      return "not found: this port serves /metrics and /metrics/exporter\n";
+      return "not found: this port serves /metrics, /metrics/nodes/CLUSTER/NAME, "
+             "/metrics/exporter, /sd, /sd/certctl and /sd/exporter\n";
     case 405:
       return "method not allowed: use GET or HEAD\n";
     default:
@@ -25,13 +28,13 @@ std::string_view words_for(int status) {
   }
 }
 
-// gzip: the snapshot's part was compressed once, ours follows as the final block of one member.
-Rope compressed(const std::shared_ptr<const Snapshot>& snapshot, std::string_view tail) {
-  const DeflatedPart& part = snapshot->deflated();
+// gzip: the snapshot's part was compressed once, what follows is the final block of one member.
+Rope compressed(const DeflatedPart& part, std::shared_ptr<const void> owner,
+                std::string_view tail) {
   Rope rope;
   rope.append(gzip_header());
   rope.append(part.bytes);
-  rope.own(snapshot);
+  rope.own(std::move(owner));
   add_text(rope, deflate_tail(part, tail));
   return rope;
 }
@@ -46,27 +49,58 @@ Rope compressed_alone(const std::string& text) {
   return rope;
 }
 
+// One line that begins with the reason.
+void say_unavailable(Reply& reply, std::string words) {
+  reply.status = 503;
+  reply.headers.emplace_back("Content-Type", kWordsType);
+  add_text(reply.body, std::move(words));
+}
+
+// Why a node is not served; empty: it is.
+std::string unavailable(const Snapshot& snapshot, const NodeView* node, std::string_view name,
+                        TimePoint now) {
+  const auto line = [&](std::string_view reason, std::string_view words) {
+    return std::string(reason).append(": ").append(name).append(words).append("\n");
+  };
+  if (snapshot.overdue_at(now)) {
+    return line("overdue", " is not served: the exporter has not polled for too long");
+  }
+  if (node == nullptr || node->reason == ErrorCode::kNotPolled) {
+    return line("not_polled", " is not served: its first poll has not ended yet");
+  }
+  if (node->reason != ErrorCode::kOk) {
+    return line(reason_name(node->reason),
+                " is not served: its last poll did not give its own samples");
+  }
+  if (node->text == nullptr) {
+    return line(role_name(node->role),
+                " is not served: the profile active serves the active node only");
+  }
+  return {};
+}
+
 }  // namespace
 
 ScrapeService::ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeTokens>& tokens,
-                             OwnMetrics& metrics)
-    : snapshots_(snapshots), tokens_(tokens), metrics_(metrics) {}
+                             const Slot<PortFacts>& facts, OwnMetrics& metrics)
+    : snapshots_(snapshots), tokens_(tokens), facts_(facts), metrics_(metrics) {}
 
 Reply ScrapeService::answer(const HttpRequest& request, TimePoint now) {
   const auto tokens = tokens_.get();
-  const Admission admission = admit(request, *tokens);
+  const auto facts = facts_.get();
+  const Admission admission = admit(request, *tokens, facts->nodes);
   Reply reply = refuse(admission);
   if (admission.auth_failure != AuthFailure::kNone) {
     metrics_.note_auth_failure(auth_failure_name(admission.auth_failure));
     return reply;
   }
-  if (admission.status == 200) serve(admission, now, reply);
+  if (admission.status == 200) serve(admission, *facts, now, reply);
   metrics_.note_scrape(route_name(admission.route), reply.status, admission.token_name,
                        std::chrono::duration<double>(Clock::now() - now).count());
   return reply;
 }
 
-// Everything of a reply but an exposition.
+// Everything of a reply but what is served.
 Reply ScrapeService::refuse(const Admission& admission) const {
   Reply reply;
   reply.status = admission.status;
@@ -76,15 +110,32 @@ Reply ScrapeService::refuse(const Admission& admission) const {
   if (admission.status == 401) reply.headers.emplace_back("WWW-Authenticate", "Bearer");
   if (admission.status == 405) reply.headers.emplace_back("Allow", "GET, HEAD");
   if (const std::string_view words = words_for(admission.status); !words.empty()) {
-    reply.headers.emplace_back("Content-Type", "text/plain; charset=utf-8");
+    reply.headers.emplace_back("Content-Type", kWordsType);
     reply.body.append(words);
   }
   return reply;
 }
 
-void ScrapeService::serve(const Admission& admission, TimePoint now, Reply& reply) {
-  if (admission.route == Route::kMetrics) return serve_metrics(admission, now, reply);
-  BAO_CHECK(admission.route == Route::kExporter);
+void ScrapeService::serve(const Admission& admission, const PortFacts& facts, TimePoint now,
+                          Reply& reply) {
+  switch (admission.route) {
+    case Route::kMetrics:
+      return serve_metrics(admission, now, reply);
+    case Route::kNode:
+      return serve_node(admission, now, reply);
+    case Route::kExporter:
+      return serve_exporter(admission, now, reply);
+    case Route::kDiscovery:
+    case Route::kDiscoveryCertctl:
+    case Route::kDiscoveryExporter:
+      return serve_discovery(admission.route, facts.advertised, now, reply);
+    case Route::kNone:
+      break;
+  }
+  BAO_CHECK(false);  // admitted to nothing
+}
+
+void ScrapeService::serve_exporter(const Admission& admission, TimePoint now, Reply& reply) {
   reply.headers.emplace_back("Content-Type", kExpositionType);
   const std::string own = metrics_.render("process_", now);
   if (admission.gzip) {
@@ -95,14 +146,47 @@ void ScrapeService::serve(const Admission& admission, TimePoint now, Reply& repl
   }
 }
 
+void ScrapeService::serve_node(const Admission& admission, TimePoint now, Reply& reply) {
+  const auto snapshot = snapshots_.get();
+  if (snapshot == nullptr) return say_unavailable(reply, std::string(kStarting));
+  const NodeView* node = snapshot->node(admission.node);
+  if (std::string words = unavailable(*snapshot, node, admission.node, now); !words.empty()) {
+    return say_unavailable(reply, std::move(words));
+  }
+  reply.headers.emplace_back("Content-Type", kExpositionType);
+  reply.headers.emplace_back("Vary", "Accept-Encoding");
+  if (admission.gzip) {
+    reply.headers.emplace_back("Content-Encoding", "gzip");
+    reply.body = compressed(node->text->deflated(), node->text, {});
+  } else {
+    reply.body.append(node->text->rope());
+    reply.body.own(node->text);
+  }
+}
+
+void ScrapeService::serve_discovery(Route route, const Advertised& advertised, TimePoint now,
+                                    Reply& reply) {
+  const auto snapshot = snapshots_.get();
+  // Prometheus keeps the list it has while we answer 503.
+  if (route == Route::kDiscovery && snapshot == nullptr) {
+    return say_unavailable(reply, std::string(kStarting));
+  }
+  if (route != Route::kDiscoveryCertctl && advertised.address.empty()) {
+    return say_unavailable(reply,
+                           "config: set listener.advertised_address to the host:port that "
+                           "Prometheus finds this port at\n");
+  }
+  reply.headers.emplace_back("Content-Type", "application/json");
+  if (route == Route::kDiscoveryCertctl) return reply.body.append("[]\n");  // none is polled yet
+  add_text(reply.body,
+           route == Route::kDiscoveryExporter
+               ? discover_exporter(advertised)
+               : discover_nodes(snapshot->nodes(), snapshot->overdue_at(now), advertised));
+}
+
 void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Reply& reply) {
   const auto snapshot = snapshots_.get();
-  if (snapshot == nullptr) {
-    reply.status = 503;
-    reply.headers.emplace_back("Content-Type", "text/plain; charset=utf-8");
-    reply.body.append("not_polled: starting, the first polls have not ended yet\n");
-    return;
-  }
+  if (snapshot == nullptr) return say_unavailable(reply, std::string(kStarting));
   reply.headers.emplace_back("Content-Type", kExpositionType);
   reply.headers.emplace_back("Vary", "Accept-Encoding");
   const bool overdue = snapshot->overdue_at(now);
@@ -111,7 +195,7 @@ void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Rep
     gzip_asked_();
     reply.headers.emplace_back("Content-Encoding", "gzip");
     reply.body = overdue ? compressed_alone(std::string(snapshot->overdue_text()) + own)
-                         : compressed(snapshot, own);
+                         : compressed(snapshot->deflated(), snapshot, own);
     return;
   }
   if (overdue) {

@@ -101,6 +101,57 @@ class OutLabels {
   std::string_view removed_;
 };
 
+// A text in slices, without what is cut out of it. Cuts come from the first to the last.
+class Slices {
+ public:
+  explicit Slices(std::string_view text) : text_(text) {}
+
+  void cut(std::size_t from, std::size_t to) {
+    if (from > at_) slices_.push_back(text_.substr(at_, from - at_));
+    at_ = to;
+  }
+  std::vector<std::string_view> take() {
+    cut(text_.size(), text_.size());
+    return std::move(slices_);
+  }
+  // Where a view into the text stands in it.
+  [[nodiscard]] std::size_t offset_of(std::string_view view) const {
+    return static_cast<std::size_t>(view.data() - text_.data());
+  }
+  [[nodiscard]] std::size_t line_start_of(std::string_view view) const {
+    const std::size_t offset = offset_of(view);
+    const std::size_t newline =
+        offset == 0 ? std::string_view::npos : text_.rfind('\n', offset - 1);
+    return newline == std::string_view::npos ? 0 : newline + 1;
+  }
+
+ private:
+  std::string_view text_;
+  std::vector<std::string_view> slices_;
+  std::size_t at_ = 0;
+};
+
+// The lines of a family stand together (parse() sees to that): a family reaches from the line that
+// names it first to the one that names the next.
+std::vector<std::string_view> own_text_of(const ParsedBody& parsed, const RelabelPlan& plan) {
+  Slices slices(*parsed.text);
+  const std::vector<Family>& families = parsed.exposition.families;
+  for (std::size_t i = 0; i < families.size(); ++i) {
+    if (plan.leader_only && plan.leader_only(families[i])) {
+      slices.cut(slices.line_start_of(families[i].name),
+                 i + 1 < families.size() ? slices.line_start_of(families[i + 1].name)
+                                         : parsed.text->size());
+      continue;
+    }
+    for (const Sample& sample : parsed.exposition.samples_of(families[i])) {
+      if (sample.timestamp.empty()) continue;
+      slices.cut(slices.offset_of(sample.value) + sample.value.size(),
+                 slices.offset_of(sample.timestamp) + sample.timestamp.size());
+    }
+  }
+  return slices.take();
+}
+
 }  // namespace
 
 // Renders one body. Views into the rendered text are made at the end, when it moves no more.
@@ -124,6 +175,7 @@ class PartRenderer {
     }
     std::sort(part_->families_.begin(), part_->families_.end(),
               [](const FamilyPart& a, const FamilyPart& b) { return a.name < b.name; });
+    part_->own_text_ = own_text_of(part_->parsed_, plan_);
     return part_;
   }
 

@@ -25,7 +25,9 @@ enum class LogFormat : std::uint8_t { kLogfmt, kJson };
 
 struct ListenerConfig {
   std::vector<std::string> addresses{
-      "127.0.0.1:9825"};      // "host:port", "[v6]:port"; port 0: the kernel's choice
+      "127.0.0.1:9825"};  // "host:port", "[v6]:port"; port 0: the kernel's choice
+  // "host:port" as Prometheus reaches it; empty: the first address.
+  std::string advertised_address;
   std::string tls_cert_file;  // empty, and so the key: plain HTTP (demo on loopback only)
   std::string tls_key_file;
   std::string tls_min_version = "1.2";

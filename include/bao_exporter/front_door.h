@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,7 +24,18 @@ struct HttpRequest {
   std::vector<std::pair<std::string_view, std::string_view>> headers;
 };
 
-enum class Route : std::uint8_t { kNone, kMetrics, kExporter };
+enum class Route : std::uint8_t {
+  kNone,
+  kMetrics,
+  kNode,
+  kExporter,
+  kDiscovery,
+  kDiscoveryCertctl,
+  kDiscoveryExporter,
+};
+
+// "CLUSTER/NAME" of every node that the configuration lists: these have paths of their own.
+using NodeNames = std::set<std::string, std::less<>>;
 
 // Label `path` of bao_exporter_scrapes_total.
 [[nodiscard]] std::string_view route_name(Route route) noexcept;
@@ -36,12 +49,14 @@ struct Admission {
   Route route = Route::kNone;
   AuthFailure auth_failure = AuthFailure::kNone;
   std::string_view token_name;  // points into the ScrapeTokens
+  std::string_view node;        // kNode: "CLUSTER/NAME", points into the request's path
   bool head = false;
   bool gzip = false;
   bool close = true;  // the connection ends after the answer
 };
 
-[[nodiscard]] Admission admit(const HttpRequest& request, const ScrapeTokens& tokens);
+[[nodiscard]] Admission admit(const HttpRequest& request, const ScrapeTokens& tokens,
+                              const NodeNames& nodes);
 
 // True when Accept-Encoding allows gzip (RFC 9110: q=0 forbids, "*" counts where gzip is not
 // named).

@@ -20,6 +20,7 @@
 #include "bao_exporter/node_advice.h"
 #include "bao_exporter/outcome.h"
 #include "bao_exporter/poller.h"
+#include "bao_exporter/snapshot.h"
 
 namespace bao_exporter {
 
@@ -107,6 +108,9 @@ class NodeBook {
 
   // bao_node_*, bao_cluster_* as text; `overdue`: as they are once the poll loop hangs.
   [[nodiscard]] std::string render(bool overdue) const;
+
+  // What the paths of single nodes and service discovery say of each node.
+  [[nodiscard]] std::vector<NodeView> views() const;
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 

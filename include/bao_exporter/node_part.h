@@ -89,6 +89,10 @@ class NodePart {
   [[nodiscard]] std::size_t body_bytes() const { return parsed_.text->size(); }
   [[nodiscard]] const DropCounts& dropped() const { return dropped_; }
 
+  // What the node sent, byte for byte and in its own order, as slices of its body. Left out are the
+  // families that the plan calls leader-only, and timestamps; nothing else of the plan applies.
+  [[nodiscard]] const std::vector<std::string_view>& own_text() const { return own_text_; }
+
  private:
   NodePart() = default;
   friend class PartRenderer;
@@ -96,6 +100,7 @@ class NodePart {
   ParsedBody parsed_;
   std::string rendered_;
   std::vector<FamilyPart> families_;
+  std::vector<std::string_view> own_text_;
   std::uint64_t samples_ = 0;
   DropCounts dropped_{};
 };

@@ -13,6 +13,7 @@
 #include "bao_exporter/front_door.h"
 #include "bao_exporter/merge.h"
 #include "bao_exporter/own_metrics.h"
+#include "bao_exporter/service_discovery.h"
 #include "bao_exporter/slot.h"
 #include "bao_exporter/snapshot.h"
 
@@ -26,11 +27,17 @@ struct Reply {
   bool close = true;
 };
 
+// What the configuration in force says of the port.
+struct PortFacts {
+  NodeNames nodes;
+  Advertised advertised;
+};
+
 class ScrapeService {
  public:
-  // All must outlive the service; the token slot must hold a value.
+  // All must outlive the service; the slots of tokens and facts must hold a value.
   ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeTokens>& tokens,
-                OwnMetrics& metrics);
+                const Slot<PortFacts>& facts, OwnMetrics& metrics);
 
   // Called when somebody took gzip; set before the listener starts.
   void on_gzip_asked(std::function<void()> callback) { gzip_asked_ = std::move(callback); }
@@ -39,11 +46,15 @@ class ScrapeService {
 
  private:
   [[nodiscard]] Reply refuse(const Admission& admission) const;
-  void serve(const Admission& admission, TimePoint now, Reply& reply);
+  void serve(const Admission& admission, const PortFacts& facts, TimePoint now, Reply& reply);
   void serve_metrics(const Admission& admission, TimePoint now, Reply& reply);
+  void serve_node(const Admission& admission, TimePoint now, Reply& reply);
+  void serve_exporter(const Admission& admission, TimePoint now, Reply& reply);
+  void serve_discovery(Route route, const Advertised& advertised, TimePoint now, Reply& reply);
 
   const Slot<Snapshot>& snapshots_;
   const Slot<ScrapeTokens>& tokens_;
+  const Slot<PortFacts>& facts_;
   std::function<void()> gzip_asked_ = [] {};
   OwnMetrics& metrics_;
 };

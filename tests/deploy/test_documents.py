@@ -92,8 +92,8 @@ def live(tmp_path_factory) -> Live:
         rig.wait_published()
         rig.ask("/metrics", **{"Accept-Encoding": "gzip"})
         rig.ask("/metrics", token="a-token-that-is-wrong")
-        rig.ask("/elsewhere")
-        rig.ask("/metrics/exporter")
+        for path in ["/elsewhere", "/metrics/nodes/fake/n1", "/metrics/exporter", "/sd", "/sd/certctl", "/sd/exporter"]:
+            rig.ask(path)
         deadline = time.monotonic() + 10
         while 'snapshot_bytes{encoding="gzip"}' not in rig.ask("/metrics"):
             assert time.monotonic() < deadline, "gzip was not made"

@@ -1,4 +1,7 @@
-// Any header lines as a request: nobody without the token is admitted, whatever else is there.
+// Any header lines as a request: nobody without the token is admitted, whatever else is there, and
+// nobody to a path that is not there byte for byte.
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "bao_exporter/front_door.h"
@@ -7,6 +10,9 @@
 namespace {
 
 constexpr std::string_view kToken = "fuzz-token-0123456789abcdef";
+constexpr std::array<std::string_view, 6> kPaths = {
+    "/metrics",    "/metrics/nodes/prod/openbao-0", "/metrics/exporter", "/sd", "/sd/certctl",
+    "/sd/exporter"};
 
 bao_exporter::ScrapeTokens make_tokens() {
   bao_exporter::ScrapeTokens tokens;
@@ -37,8 +43,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
     request.headers.emplace_back(line.substr(0, colon), value);
   }
-  const bao_exporter::Admission admission = bao_exporter::admit(request, tokens);
+  static const bao_exporter::NodeNames nodes = {"prod/openbao-0"};
+  const bao_exporter::Admission admission = bao_exporter::admit(request, tokens, nodes);
   if (!has_token && admission.status != 401) std::abort();
-  if (admission.status == 200 && request.path != "/metrics") std::abort();
+  const bool is_path = std::find(kPaths.begin(), kPaths.end(), request.path) != kPaths.end();
+  if (admission.status == 200 && !is_path) std::abort();
   return 0;
 }

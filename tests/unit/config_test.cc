@@ -194,6 +194,7 @@ TEST_CASE("values reach the struct, paths are resolved and variables replaced") 
   REQUIRE(outcome.problems.empty());
   const ListenerConfig& listener = outcome.config.listener;
   CHECK(listener.addresses.size() == 4);
+  CHECK(listener.advertised_address == "exporter.example.org:9825");
   CHECK(listener.tls_cert_file == "/etc/ssl/exporter.crt");
   CHECK(listener.tls_key_file == "/run/credentials/bao/exporter.key");
   CHECK(listener.tls_min_version == "1.3");

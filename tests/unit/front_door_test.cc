@@ -32,7 +32,8 @@ Admission admit_with(const Headers& headers, std::string_view method = "GET",
   request.method = method;
   request.path = path;
   for (const auto& [name, value] : headers) request.headers.emplace_back(name, value);
-  return admit(request, tokens());
+  static const NodeNames kNodes = {"prod/a", "prod/b.c", "lab/a"};
+  return admit(request, tokens(), kNodes);
 }
 
 std::string repeated(std::string_view text, std::size_t times) {
@@ -74,13 +75,15 @@ TEST_CASE("questions are answered in the order of the contract: token, body, pat
       {{{"Content-Length", "0, 0"}}, true},
       {{{"Content-Length", "nonsense"}}, true},
       {{{"Content-Length ", "5"}}, true}};
-  const std::vector<std::pair<std::string, bool>> paths = {
+  std::vector<std::pair<std::string, bool>> paths = {
       {"/metrics", true},          {"/", false},          {"", false},
       {"/metrics/", false},        {"/Metrics", false},   {"//metrics", false},
       {"/metrics/x", false},       {"/metric", false},    {"/metricsx", false},
       {"/%6detrics", false},       {"/./metrics", false}, {"/a/../metrics", false},
       {"/metrics%00", false},      {"/metrics;a", false}, {"metrics", false},
-      {"http://h/metrics", false}, {"*", false}};
+      {"http://h/metrics", false}, {"*", false},          {"/sd", true}};
+  paths.emplace_back("/metrics/nodes/prod/a", true);
+  paths.emplace_back("/metrics/nodes/prod/unheard", false);
   const std::vector<std::string> methods = {"GET",   "HEAD",  "POST",    "PUT",     "DELETE",
                                             "PATCH", "TRACE", "OPTIONS", "CONNECT", "PROPFIND",
                                             "get",   "Get",   "",        "GETX"};
@@ -335,8 +338,67 @@ TEST_CASE("several Accept-Encoding headers count as one list (RFC 9110 5.3)") {
           .gzip);
 }
 
+TEST_CASE("a node has a path when it is configured, spelled as in the configuration") {
+  for (const std::string node : {"prod/a", "prod/b.c", "lab/a"}) {
+    const std::string path = "/metrics/nodes/" + node;
+    const Admission admission = admit_with({{"Authorization", kGood}}, "GET", path);
+    CHECK(admission.status == 200);
+    CHECK(admission.route == Route::kNode);
+    CHECK(admission.node == node);
+  }
+  for (const char* path : {"/metrics/nodes",
+                           "/metrics/nodes/",
+                           "/metrics/nodes/prod",
+                           "/metrics/nodes/prod/",
+                           "/metrics/nodes/prod/a/",
+                           "/metrics/nodes/prod/a/b",
+                           "/metrics/nodes//prod/a",
+                           "/metrics/nodes/prod//a",
+                           "/metrics/nodes/lab/b.c",
+                           "/metrics/nodes/prod/bxc",
+                           "/metrics/nodes/PROD/a",
+                           "/metrics/nodes/prod/A",
+                           "/metrics/nodes/prod/%61",
+                           "/metrics/nodes/prod%2Fa",
+                           "/metrics/nodes/prod%2fa",
+                           "/metrics/nodes/prod/b%2Ec",
+                           "/metrics/nodes/./prod/a",
+                           "/metrics/nodes/x/../prod/a",
+                           "/metrics/nodes/prod/a ",
+                           "/metrics/nodes/prod/a?x",
+                           "/metrics/nodesprod/a",
+                           "/metrics/node/prod/a",
+                           "/Metrics/nodes/prod/a",
+                           "metrics/nodes/prod/a",
+                           "prod/a"}) {
+    CAPTURE(path);
+    const Admission admission = admit_with({{"Authorization", kGood}}, "GET", path);
+    CHECK(admission.status == 404);
+    CHECK(admission.route == Route::kNone);
+    CHECK(admission.node.empty());
+  }
+}
+
+TEST_CASE("each fixed path has its route, and no other spelling of it has one") {
+  const Headers good = {{"Authorization", kGood}};
+  for (const Route route : {Route::kMetrics, Route::kExporter, Route::kDiscovery,
+                            Route::kDiscoveryCertctl, Route::kDiscoveryExporter}) {
+    const std::string path(route_name(route));
+    CHECK(admit_with(good, "GET", path).route == route);
+    CHECK(admit_with(good, "GET", path + "/").status == 404);
+    CHECK(admit_with(good, "GET", "/" + path).status == 404);
+  }
+  CHECK(admit_with(good, "GET", "other").status == 404);
+  CHECK(admit_with(good, "GET", "/sd/nodes").status == 404);
+}
+
 TEST_CASE("names of routes and causes are the contract's") {
   CHECK(route_name(Route::kMetrics) == "/metrics");
+  CHECK(route_name(Route::kNode) == "/metrics/nodes");
+  CHECK(route_name(Route::kExporter) == "/metrics/exporter");
+  CHECK(route_name(Route::kDiscovery) == "/sd");
+  CHECK(route_name(Route::kDiscoveryCertctl) == "/sd/certctl");
+  CHECK(route_name(Route::kDiscoveryExporter) == "/sd/exporter");
   CHECK(route_name(Route::kNone) == "other");
   CHECK(auth_failure_name(AuthFailure::kMissing) == "missing");
   CHECK(auth_failure_name(AuthFailure::kMalformed) == "malformed");

@@ -45,22 +45,45 @@ std::optional<std::string> gunzip(const std::string& bytes) {
   return out;
 }
 
+Rope rope_of(const std::string& body) {
+  auto text = std::make_shared<const std::string>(body);
+  Rope rope;
+  rope.append(*text);
+  rope.own(text);
+  return rope;
+}
+
+NodeView served_node(const std::string& name, Role role, const std::string& text) {
+  NodeView view{name, {{"cluster", "prod"}, {"node_name", name}}, role, ErrorCode::kOk, true, {}};
+  view.text = std::make_shared<const ServedText>(rope_of(text));
+  return view;
+}
+
+NodeView silent_node(const std::string& name, Role role, ErrorCode reason) {
+  return {name, {{"cluster", "prod"}, {"node_name", name}}, role, reason, true, {}};
+}
+
 class Service {
  public:
   Service() {
     auto tokens = std::make_shared<ScrapeTokens>();
     BAO_CHECK(!tokens->add("prometheus:" + kToken + "\nsecond:" + kToken + "2\n", "file"));
     token_slot_.set(std::move(tokens));
+    configure({{"prod/a", "prod/b", "prod/new"}, {"https", "exporter:9825"}});
     service_.on_gzip_asked([this] { ++gzip_asked; });
   }
 
-  void publish(const std::string& body, TimePoint valid_until, std::uint64_t generation = 1) {
-    auto text = std::make_shared<const std::string>(body);
-    Rope rope;
-    rope.append(*text);
-    rope.own(text);
-    snapshots_.set(
-        std::make_shared<const Snapshot>(std::move(rope), kOverdue, valid_until, generation));
+  void configure(PortFacts facts) {
+    facts_.set(std::make_shared<const PortFacts>(std::move(facts)));
+  }
+
+  void publish(const std::string& body, TimePoint valid_until, std::uint64_t generation = 1,
+               std::vector<NodeView> nodes = {}) {
+    snapshots_.set(std::make_shared<const Snapshot>(rope_of(body), kOverdue, valid_until,
+                                                    generation, std::move(nodes)));
+  }
+  void publish_nodes(std::vector<NodeView> nodes) {
+    publish(kBody, now + std::chrono::hours(1), 1, std::move(nodes));
   }
   void publish(const std::string& body) { publish(body, now + std::chrono::hours(1)); }
 
@@ -86,8 +109,9 @@ class Service {
  private:
   Slot<Snapshot> snapshots_;
   Slot<ScrapeTokens> token_slot_;
+  Slot<PortFacts> facts_;
   OwnMetrics metrics_;
-  ScrapeService service_{snapshots_, token_slot_, metrics_};
+  ScrapeService service_{snapshots_, token_slot_, facts_, metrics_};
 };
 
 std::string header(const Reply& reply, std::string_view name) {
@@ -216,6 +240,122 @@ TEST_CASE("a snapshot is overdue after valid_until, not at it") {
   CHECK(service.ask().body.to_string().find("vault_core_active") != std::string::npos);
 }
 
+TEST_CASE("the path of a node has what that node sent, and nothing of us or of others") {
+  const std::string text = "# TYPE vault_core_active gauge\nvault_core_active{cluster=\"own\"} 1\n";
+  Service service;
+  service.publish_nodes(
+      {served_node("prod/b", Role::kStandby, "b 1\n"), served_node("prod/a", Role::kActive, text)});
+  const Reply reply = service.ask("GET", "/metrics/nodes/prod/a");
+  CHECK(reply.status == 200);
+  CHECK(reply.body.to_string() == text);
+  CHECK(header(reply, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
+  CHECK(header(reply, "Cache-Control") == "no-store");
+  CHECK(header(reply, "X-Content-Type-Options") == "nosniff");
+  CHECK(header(reply, "Vary") == "Accept-Encoding");
+  CHECK(header(reply, "Content-Encoding") == "(none)");
+  CHECK(service.ask("GET", "/metrics/nodes/prod/b").body.to_string() == "b 1\n");
+  const Reply packed = service.ask("GET", "/metrics/nodes/prod/a", {{"Accept-Encoding", "gzip"}});
+  CHECK(header(packed, "Content-Encoding") == "gzip");
+  CHECK(gunzip(packed.body.to_string()) == text);
+  const Reply again = service.ask("GET", "/metrics/nodes/prod/a", {{"Accept-Encoding", "gzip"}});
+  CHECK(again.body.to_string() == packed.body.to_string());
+  CHECK(service.gzip_asked == 0);  // that is about the snapshot as a whole
+  const Reply head = service.ask("HEAD", "/metrics/nodes/prod/a");
+  CHECK(head.status == 200);
+  CHECK_FALSE(head.send_body);
+  CHECK(head.body.bytes() == text.size());
+  CHECK(service.ask("POST", "/metrics/nodes/prod/a").status == 405);
+  CHECK(service.ask("GET", "/metrics/nodes/prod/unheard").status == 404);
+}
+
+TEST_CASE("a node's text stays whole while newer snapshots are published") {
+  Service service;
+  service.publish_nodes({served_node("prod/a", Role::kActive, "a 1\n")});
+  const Reply plain = service.ask("GET", "/metrics/nodes/prod/a");
+  const Reply packed = service.ask("GET", "/metrics/nodes/prod/a", {{"Accept-Encoding", "gzip"}});
+  service.publish_nodes({});
+  CHECK(plain.body.to_string() == "a 1\n");
+  CHECK(gunzip(packed.body.to_string()) == "a 1\n");
+}
+
+TEST_CASE("the path of a node that is not served is 503 with the reason in one line") {
+  Service service;
+  const auto words = [&](const std::string& path) {
+    const Reply reply = service.ask("GET", path, {{"Accept-Encoding", "gzip"}});
+    CHECK(reply.status == 503);
+    CHECK(header(reply, "Content-Type") == "text/plain; charset=utf-8");
+    CHECK(header(reply, "Content-Encoding") == "(none)");
+    const std::string text = reply.body.to_string();
+    CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+    CHECK(text.back() == '\n');
+    return text;
+  };
+  CHECK(words("/metrics/nodes/prod/a").find("not_polled: starting") == 0);
+  CHECK(service.ask("GET", "/metrics/nodes/prod/unheard").status == 404);
+
+  service.publish_nodes({silent_node("prod/a", Role::kActive, ErrorCode::kTokenRejected),
+                         silent_node("prod/b", Role::kStandby, ErrorCode::kOk)});
+  CHECK(words("/metrics/nodes/prod/a").find("token_rejected: prod/a ") == 0);
+  CHECK(words("/metrics/nodes/prod/b") ==
+        "standby: prod/b is not served: the profile active serves the active node only\n");
+  // Configured since the last publication.
+  CHECK(words("/metrics/nodes/prod/new").find("not_polled: prod/new ") == 0);
+
+  service.publish(kBody, service.now + std::chrono::seconds(1), 2,
+                  {served_node("prod/a", Role::kActive, "a 1\n"),
+                   silent_node("prod/b", Role::kUnreachable, ErrorCode::kConnect)});
+  CHECK(service.ask("GET", "/metrics/nodes/prod/a").status == 200);
+  service.now += std::chrono::seconds(2);
+  CHECK(words("/metrics/nodes/prod/a").find("overdue: prod/a ") == 0);
+  CHECK(words("/metrics/nodes/prod/b").find("overdue: prod/b ") == 0);
+}
+
+TEST_CASE("a node has its path as long as the configuration lists it") {
+  Service service;
+  service.publish_nodes({served_node("prod/a", Role::kActive, "a 1\n")});
+  service.configure({{"prod/b"}, {"https", "exporter:9825"}});
+  CHECK(service.ask("GET", "/metrics/nodes/prod/a").status == 404);
+  CHECK(service.ask("GET", "/metrics/nodes/prod/b").status == 503);
+}
+
+TEST_CASE("service discovery lists nodes when there is a round and an address, else it is 503") {
+  Service service;
+  const auto status = [&](const char* path) { return service.ask("GET", path).status; };
+  const auto text = [&](const char* path) { return service.ask("GET", path).body.to_string(); };
+  CHECK(status("/sd") == 503);
+  CHECK(text("/sd").find("not_polled: starting") == 0);
+  CHECK(status("/sd/exporter") == 200);  // it needs no poll
+  CHECK(text("/sd/certctl") == "[]\n");
+
+  service.publish_nodes({served_node("prod/b", Role::kStandby, "b 1\n"),
+                         silent_node("prod/a", Role::kUnreachable, ErrorCode::kConnect)});
+  const Reply reply = service.ask("GET", "/sd", {{"Accept-Encoding", "gzip"}});
+  CHECK(reply.status == 200);
+  CHECK(header(reply, "Content-Type") == "application/json");
+  CHECK(header(reply, "Cache-Control") == "no-store");
+  CHECK(header(reply, "X-Content-Type-Options") == "nosniff");
+  CHECK(header(reply, "Content-Encoding") == "(none)");
+  const auto first = reply.body.to_string().find("/metrics/nodes/prod/a");
+  CHECK(first < reply.body.to_string().find("/metrics/nodes/prod/b"));
+  CHECK(text("/sd").find(R"("__meta_bao_node_role":"standby")") != std::string::npos);
+  CHECK(text("/sd").find("exporter:9825") != std::string::npos);
+  CHECK(status("/sd/nodes") == 404);
+  CHECK(service.ask("POST", "/sd").status == 405);
+  CHECK_FALSE(service.ask("HEAD", "/sd").send_body);
+
+  // The targets stay listed while nothing is known of them: Prometheus shall see them down.
+  service.now += std::chrono::hours(2);
+  CHECK(text("/sd").find("/metrics/nodes/prod/b") != std::string::npos);
+  CHECK(text("/sd").find(R"("__meta_bao_node_role":"standby")") == std::string::npos);
+
+  service.configure({{"prod/a"}, {"https", ""}});
+  for (const char* path : {"/sd", "/sd/exporter"}) {
+    CHECK(status(path) == 503);
+    CHECK(text(path).find("config: set listener.advertised_address") == 0);
+  }
+  CHECK(text("/sd/certctl") == "[]\n");
+}
+
 TEST_CASE("HEAD is answered as GET, without the body") {
   Service service;
   service.publish(kBody);
@@ -250,7 +390,8 @@ TEST_CASE("every 401 is the same, whatever the cause, the path, the method and t
     if (published) service.publish(kBody);
     for (const auto& cause : causes) {
       for (const char* method : {"GET", "HEAD", "POST", "BREW"}) {
-        for (const char* path : {"/metrics", "/", "/unheard"}) {
+        for (const char* path : {"/metrics", "/", "/unheard", "/metrics/nodes/prod/a",
+                                 "/metrics/nodes/prod/unheard", "/sd"}) {
           for (const Service::Headers& more :
                std::vector<Service::Headers>{{},
                                              {{"Content-Length", "5"}},
@@ -276,7 +417,10 @@ TEST_CASE("refusals of who has a token say what is wrong") {
   service.publish(kBody);
   const Reply missing = service.ask("GET", "/unheard");
   CHECK(missing.status == 404);
-  CHECK(missing.body.to_string().find("/metrics") != std::string::npos);
+  for (const char* path : {"/metrics,", "/metrics/nodes/CLUSTER/NAME,", "/metrics/exporter,",
+                           "/sd,", "/sd/certctl ", "/sd/exporter\n"}) {
+    CHECK(missing.body.to_string().find(path) != std::string::npos);
+  }
   CHECK_FALSE(missing.close);
   const Reply method = service.ask("POST", "/metrics");
   CHECK(method.status == 405);
@@ -299,6 +443,10 @@ TEST_CASE("scrapes are counted by route, answer and token; refusals by cause") {
   (void)service.ask("GET", "/metrics", {}, kToken + "2");
   (void)service.ask("GET", "/unheard");
   (void)service.ask("GET", "/other/unheard");
+  (void)service.ask("GET", "/metrics/nodes/prod/a");
+  (void)service.ask("GET", "/metrics/nodes/prod/b");
+  (void)service.ask("GET", "/metrics/nodes/prod/unheard");
+  (void)service.ask("GET", "/sd/exporter");
   (void)service.ask("POST");
   (void)service.ask("GET", "/metrics", {{"Content-Length", "5"}});
   (void)service.ask("GET", "/metrics", {}, "wrong-token-wrong-token");
@@ -315,7 +463,9 @@ TEST_CASE("scrapes are counted by route, answer and token; refusals by cause") {
   CHECK(scrapes("/metrics", "503", "prometheus") == "1");
   CHECK(scrapes("/metrics", "200", "prometheus") == "3");
   CHECK(scrapes("/metrics", "200", "second") == "1");
-  CHECK(scrapes("other", "404", "prometheus") == "2");
+  CHECK(scrapes("other", "404", "prometheus") == "3");
+  CHECK(scrapes("/metrics/nodes", "503", "prometheus") == "2");
+  CHECK(scrapes("/sd/exporter", "200", "prometheus") == "1");
   CHECK(scrapes("/metrics", "405", "prometheus") == "1");
   CHECK(samples.value("bao_exporter_scrapes_total", {{"code", "400"}}) == "1");
   const auto failures = [&](std::string_view cause) {

@@ -54,7 +54,9 @@ TEST_CASE("the address that is told is the configured one, else the first that c
 
 TEST_CASE("the scheme that is told is the port's") {
   CHECK(advertised_by(listener(), {}).scheme == "https");
-  CHECK(advertised_by(ListenerConfig{}, {}).scheme == "http");
+  ListenerConfig demo;
+  demo.demo = true;
+  CHECK(advertised_by(demo, {}).scheme == "http");
 }
 
 TEST_CASE("each node is a target group of its own, with its path and its labels") {

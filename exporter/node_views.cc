@@ -7,12 +7,6 @@ namespace bao_exporter {
 
 namespace {
 
-// The profile active serves the active node only; the label tells which profile it is.
-bool serves_active_only(const NodeState& node) {
-  const auto profile = node.registry_labels.find("scrape_profile");
-  return profile != node.registry_labels.end() && profile->second == "active";
-}
-
 std::shared_ptr<const ServedText> own_text(const std::shared_ptr<const NodePart>& part) {
   Rope rope;
   for (const std::string_view slice : part->own_text()) rope.append(slice);
@@ -20,13 +14,13 @@ std::shared_ptr<const ServedText> own_text(const std::shared_ptr<const NodePart>
   return std::make_shared<const ServedText>(std::move(rope));
 }
 
-NodeView view_of(const NodeState& node) {
+NodeView view_of(const NodeState& node, Profile profile) {
   NodeView view;
   view.name = node.name;
   view.labels.assign(node.registry_labels.begin(), node.registry_labels.end());
   view.role = node.role;
   view.reason = node.reason;
-  const bool withheld = serves_active_only(node) && node.role != Role::kActive;
+  const bool withheld = profile == Profile::kActive && node.role != Role::kActive;
   if (node.served && !withheld) view.text = own_text(node.latest.part);
   return view;
 }
@@ -41,13 +35,14 @@ std::vector<NodeView> NodeBook::views() const {
   // Where nobody is active, who was last: between two leaders a target must not come and go.
   const auto is_discovered = [&](std::size_t i) {
     const NodeState& node = nodes_[i];
-    if (!serves_active_only(node)) return true;
+    const ClusterState& cluster = clusters_[node.cluster];
+    if (cluster.profile != Profile::kActive) return true;
     if (has_active[node.cluster]) return node.role == Role::kActive;
-    return clusters_[node.cluster].last_active.value_or(i) == i;
+    return cluster.last_active.value_or(i) == i;
   };
   std::vector<NodeView> views;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    views.push_back(view_of(nodes_[i]));
+    views.push_back(view_of(nodes_[i], clusters_[nodes_[i].cluster].profile));
     views.back().discovered = is_discovered(i);
   }
   return views;

@@ -4,13 +4,12 @@
 #include <cmath>
 
 #include "bao_exporter/hash.h"
+#include "bao_exporter/identity.h"
 #include "bao_exporter/log.h"
 
 namespace bao_exporter {
 
 namespace {
-
-constexpr double kSameStart = 5;  // seconds: a corrected clock moves the start of a process
 
 std::vector<std::uint64_t> names_of(const NodePart& part) {
   std::vector<std::uint64_t> names;
@@ -21,7 +20,7 @@ std::vector<std::uint64_t> names_of(const NodePart& part) {
 }
 
 bool same_process(const std::optional<double>& a, const std::optional<double>& b) {
-  return a && b && std::abs(*a - *b) < kSameStart;
+  return a && b && std::abs(*a - *b) <= kStartSlack;
 }
 
 std::string seconds_text(Milliseconds duration) {
@@ -72,6 +71,9 @@ void NodeAdvice::note_body(const std::string& node, const Outcome& outcome, Mill
   trail.process_start = outcome.facts.process_start;
   trail.role = outcome.role;
 }
+
+// Between two bodies that are further apart, a series may well end.
+void NodeAdvice::note_gap(const std::string& node) { trails_[node].bodies = 0; }
 
 bool NodeAdvice::retention_told(const std::string& node) const {
   const auto at = trails_.find(node);

@@ -185,7 +185,7 @@ bool NodeBook::note_poll(PollResult result) {
   note_clock(node, outcome, result.ended_wall);
   const bool looked_again = result.second_look && node.suspected_as;
   if (!looked_again && is_suspect(result.target, outcome, result.ended)) {
-    node.suspected_as = shown_as(outcome.facts);
+    node.suspected_as = outcome.facts;
     return true;
   }
   note_identity(node, outcome, looked_again);

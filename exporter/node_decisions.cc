@@ -1,7 +1,7 @@
 // What is published of each node: whose body it is, who is active, what that changes. The book's
 // part that looks at all nodes of a cluster together.
 #include <algorithm>
-#include <charconv>
+#include <cmath>
 
 #include "bao_exporter/log.h"
 #include "bao_exporter/node_book.h"
@@ -12,6 +12,17 @@ namespace {
 
 constexpr int kRejectionsToBelieve = 3;
 
+// Does it tell which server it is of?
+bool shows_itself(const BodyFacts& facts) {
+  return !facts.peer_id.empty() || facts.process_start.has_value();
+}
+
+bool shows_the_same(const BodyFacts& a, const BodyFacts& b) {
+  if (!a.peer_id.empty() && !b.peer_id.empty()) return a.peer_id == b.peer_id;
+  return a.process_start && b.process_start &&
+         std::abs(*a.process_start - *b.process_start) <= kStartSlack;
+}
+
 NodeEvidence evidence_of(const NodeState& node, const Outcome& outcome) {
   NodeEvidence evidence;
   evidence.known = node.known;
@@ -19,7 +30,7 @@ NodeEvidence evidence_of(const NodeState& node, const Outcome& outcome) {
   if (outcome.health) evidence.cluster_id = outcome.health->cluster_id;
   if (outcome.reason != ErrorCode::kOk) return evidence;  // a refused body proves nothing
   const BodyFacts& facts = outcome.facts;
-  evidence.has_body = !shown_as(facts).empty();
+  evidence.has_body = shows_itself(facts);
   evidence.peer_id = facts.peer_id;
   evidence.process_print = facts.process_print;
   if (facts.process_start) {
@@ -38,12 +49,6 @@ NodeEvidence nothing_from(const NodeState& node) {
 }
 
 }  // namespace
-
-std::string shown_as(const BodyFacts& facts) {
-  if (!facts.peer_id.empty()) return facts.peer_id;
-  if (!facts.process_start) return {};
-  return "process " + std::to_string(static_cast<std::int64_t>(*facts.process_start));
-}
 
 // Why what a node said is not published as it stands.
 struct NodeBook::Refusal {
@@ -88,13 +93,13 @@ bool NodeBook::is_suspect(std::size_t node, const Outcome& outcome, TimePoint no
 }
 
 void NodeBook::note_identity(NodeState& node, const Outcome& outcome, bool looked_again) {
-  const std::optional<std::string> suspected_as = std::exchange(node.suspected_as, std::nullopt);
+  const std::optional<BodyFacts> suspected_as = std::exchange(node.suspected_as, std::nullopt);
   node.seen_as_two = false;
-  const std::string shown = shown_as(outcome.facts);
-  if (outcome.reason != ErrorCode::kOk || shown.empty()) return;
-  node.seen_as_two = looked_again && suspected_as && *suspected_as != shown;
-  node.polls_as_shown = shown == node.shown_as ? node.polls_as_shown + 1 : 1;
-  node.shown_as = shown;
+  const BodyFacts& shown = outcome.facts;
+  if (outcome.reason != ErrorCode::kOk || !shows_itself(shown)) return;
+  node.seen_as_two = looked_again && suspected_as && !shows_the_same(*suspected_as, shown);
+  node.polls_as_shown = shows_the_same(node.shown, shown) ? node.polls_as_shown + 1 : 1;
+  node.shown = shown;
 }
 
 std::vector<std::size_t> NodeBook::decide(TimePoint now, WallTime wall) {
@@ -182,14 +187,18 @@ void NodeBook::settle(NodeState& node, const Refusal& refusal, WallTime wall) {
   node.reason = reason;
   node.decided_from = node.latest.role;
   node.served = node.latest.part != nullptr && reason == ErrorCode::kOk;
-  if (node.served) note_served(node);
+  if (node.served) {
+    note_served(node);
+  } else {
+    advice_.note_gap(node.name);
+  }
   if (!node.counted_poll && reason != ErrorCode::kOverdue) count_poll(node, reason);
 }
 
 void NodeBook::note_served(NodeState& node) {
   if (!std::exchange(node.advised, true)) advice_.note_body(node.name, node.latest, poll_.interval);
   const BodyFacts& facts = node.latest.facts;
-  if (shown_as(facts).empty()) return;
+  if (!shows_itself(facts)) return;
   if (!facts.peer_id.empty() && !node.known.peer_id.empty() &&
       facts.peer_id != node.known.peer_id) {
     log::warn("replaced", {{"node", node.name},

@@ -1,13 +1,13 @@
 #include "bao_exporter/identity.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace bao_exporter {
 
 namespace {
 
-constexpr double kStartSlack = 5;  // what a corrected clock moves the start of a process by
 // sys/health tells whole seconds, and so do we of the difference.
 constexpr double kClockSlack = 2;
 
@@ -27,11 +27,13 @@ bool same_server(const NodeEvidence& a, const NodeEvidence& b) {
 
 // The one of them whose body it is.
 bool first_owns(const NodeEvidence& first, const NodeEvidence& second) {
-  const auto is_known = [](const NodeEvidence& node, const NodeEvidence& other) {
-    const std::string& shown = node.peer_id.empty() ? other.peer_id : node.peer_id;
-    return !shown.empty() && node.known.peer_id == shown;
+  const std::string& shown = first.peer_id.empty() ? second.peer_id : first.peer_id;
+  const auto is_known = [&](const NodeEvidence& node) {
+    if (!shown.empty()) return node.known.peer_id == shown;
+    return node.process_start && node.known.process_start &&
+           std::abs(*node.process_start - *node.known.process_start) <= kStartSlack;
   };
-  if (const bool known = is_known(first, second); known != is_known(second, first)) return known;
+  if (const bool known = is_known(first); known != is_known(second)) return known;
   if (first.role_from_health != second.role_from_health) return first.role_from_health;
   return true;  // The first in the order of the configuration.
 }

@@ -1,5 +1,7 @@
 #include "bao_exporter/node_poll.h"
 
+#include "bao_exporter/outcome.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -8,7 +10,11 @@ namespace {
 // is known, and the deadline may be spent.
 bool unreachable(const Answer& answer) { return !answer.answered(); }
 
-bool says_active(const Answer& health) { return health.answered() && health.status == 200; }
+// Its JSON, not its status: that is what the role is read from.
+bool says_active(const Answer& answer) {
+  const Result<Health> health = read_health(answer);
+  return health.ok() && health.value().role() == Role::kActive;
+}
 
 }  // namespace
 
@@ -25,7 +31,9 @@ std::optional<PollQuestion> NodePoll::step(Answer answer) {
   }
   if (!answers_.metrics) {
     answers_.metrics = std::move(answer);
-    if (!answers_.health || !says_active(*answers_.health)) return std::nullopt;
+    const bool active =
+        answers_.health && answers_.health->answered() && answers_.health->status == 200;
+    if (!active) return std::nullopt;
     return PollQuestion::kLeader;
   }
   answers_.leader = std::move(answer);

@@ -47,6 +47,9 @@ struct IdentityVerdict {
 // A changed identity that stays for so many polls is believed: the node was replaced.
 inline constexpr int kPollsToBelieve = 10;
 
+// Seconds that a corrected clock may move the start of a process by.
+inline constexpr double kStartSlack = 5;
+
 // The OpenBao cluster that most nodes belong to; of several the one known before, else the one of
 // the first node. Empty: no node tells.
 [[nodiscard]] std::string cluster_id_of(const std::vector<NodeEvidence>& nodes,

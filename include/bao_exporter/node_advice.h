@@ -21,6 +21,9 @@ class NodeAdvice {
   // After each poll whose samples are served.
   void note_body(const std::string& node, const Outcome& outcome, Milliseconds interval);
 
+  // After each poll that gave none.
+  void note_gap(const std::string& node);
+
   // The versions that the cluster's nodes told.
   void note_versions(const std::string& cluster, const std::set<std::string>& versions);
 

@@ -34,7 +34,7 @@ struct NodeState {
   Outcome latest;
   bool polled = false;
   bool contradicted = false;  // asked again because health and body contradicted each other
-  std::optional<std::string> suspected_as;  // asked again because it showed this identity
+  std::optional<BodyFacts> suspected_as;  // asked again because it showed itself as this
   bool claim_questioned = false;    // asked again because another node claims to be active, too
   bool claim_looked_twice = false;  // this claim to be active stayed when it was questioned
   bool counted_poll = true;         // in bao_node_polls_total, by what was published of it
@@ -46,8 +46,8 @@ struct NodeState {
   // Whose body its polls gave.
   bool may_move = false;     // a single active address
   KnownIdentity known;       // as it was last served
-  std::string shown_as;      // in its last polls with a body: peer_id, else start of the process
-  int polls_as_shown = 0;    // so many in a row
+  BodyFacts shown;           // in its last poll with a body
+  int polls_as_shown = 0;    // polls in a row that showed the same
   bool seen_as_two = false;  // in its last poll
   int rejections = 0;        // polls in a row that became standby_rejected
 
@@ -153,9 +153,6 @@ class NodeBook {
   prometheus::Family<prometheus::Counter>* failovers_ = nullptr;
   prometheus::Family<prometheus::Histogram>* durations_ = nullptr;
 };
-
-// What identifies the server behind a body: its peer_id, else when its process started.
-[[nodiscard]] std::string shown_as(const BodyFacts& facts);
 
 // Rendered labels N of a node.
 [[nodiscard]] std::string node_identity(const ClusterConfig& cluster, const NodeConfig& node);

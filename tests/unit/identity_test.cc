@@ -119,6 +119,13 @@ TEST_CASE("without raft one process under two nodes is a copy") {
   CHECK(reasons({without_raft("", 100), without_raft("", 100)}) == Reasons{"ok", "ok"});
 }
 
+TEST_CASE("without raft a copy is not whoever was that process before") {
+  CHECK(reasons({without_raft("500/7", 500, 900), without_raft("500/7", 500, 500)}) ==
+        Reasons{"duplicate_node", "ok"});
+  CHECK(reasons({without_raft("500/7", 500, 501), without_raft("500/7", 500, 900)}) ==
+        Reasons{"ok", "duplicate_node"});
+}
+
 TEST_CASE("without raft a process that is older than the one before it is another server") {
   CHECK(reasons({without_raft("", 500, 600)}) == Reasons{"identity_changed"});
   CHECK(reasons({without_raft("", 700, 600)}) == Reasons{"ok"});  // restarted

@@ -105,6 +105,18 @@ std::optional<std::int64_t> certificate_end(CURL* easy) {
   return static_cast<std::int64_t>(::timegm(&broken));
 }
 
+// Of the connection that was made or used again; what curl only tried is none.
+std::string connected_address(CURL* easy) {
+  curl_off_t connected = 0;
+  long made = 0;
+  const char* address = nullptr;
+  ::curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
+  ::curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &made);
+  ::curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address);
+  if (address == nullptr || (connected == 0 && made > 0)) return {};
+  return address;
+}
+
 // One handle of its own for each node, with the request that is under way on it.
 class Channel {
  public:
@@ -130,6 +142,7 @@ class Channel {
     long status = 0;
     ::curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     answer_.status = static_cast<int>(status);
+    answer_.address = connected_address(easy_);
     if (too_large_) {
       fail(ErrorCode::kTooLarge,
            "more than the " + std::to_string(request_.body_bytes_max) + " bytes allowed for it");
@@ -153,6 +166,7 @@ class Channel {
     set_address();
     set_trust();
     set_headers();
+    set_body();
     const auto left = std::chrono::duration_cast<Milliseconds>(request_.deadline - now).count();
     set(CURLOPT_TIMEOUT_MS, std::max<long>(static_cast<long>(left), 1));
     set(CURLOPT_CONNECTTIMEOUT_MS, std::max<long>(static_cast<long>(left), 1));
@@ -215,6 +229,7 @@ class Channel {
     append(headers_, "Accept-Encoding: identity");
     append(headers_, std::string("User-Agent: bao-exporter/") + std::string(kVersion));
     for (const std::string& header : request_.headers) append(headers_, header);
+    if (!request_.json_body.empty()) append(headers_, "Content-Type: application/json");
     curl_slist* list = headers_.get();
     if (request_.bearer != nullptr) {
       // libcurl only reads the list: this entry points into the locked pages of the secret, so the
@@ -224,6 +239,13 @@ class Channel {
       list = &bearer_;
     }
     set(CURLOPT_HTTPHEADER, list);
+  }
+
+  void set_body() {
+    if (request_.json_body.empty()) return;
+    // The Request holds the text until the end, so no copy is made.
+    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request_.json_body.size()));
+    set(CURLOPT_POSTFIELDS, request_.json_body.c_str());
   }
 
   void fail(ErrorCode code, std::string detail) {

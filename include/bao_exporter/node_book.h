@@ -90,6 +90,8 @@ class NodeBook {
   [[nodiscard]] std::string render(bool overdue) const;
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
+  // In configuration order; until the next note_poll() or decide().
+  [[nodiscard]] const NodeState& node(std::size_t index) const { return nodes_[index]; }
 
  private:
   void set_options(const Config& config);

@@ -147,13 +147,26 @@ void check_days(const AddressEvidence& address, std::int64_t now, Findings& out)
   out.warn("tls", words, "renew the node's certificate and reload OpenBao (SIGHUP)");
 }
 
+bool was_connected(const AddressEvidence& address) {
+  if (address.connected_to.empty()) return false;
+  // It was tried, and nobody ever answered: then the probe did not get through either.
+  const bool late = address.failure && address.failure->code == ErrorCode::kTimeout;
+  return !late || !address.tls || address.tls->handshake != Handshake::kNoConnection;
+}
+
+std::string tcp_words(const AddressEvidence& address, const PollConfig& poll) {
+  if (!address.failure) return "no connection";
+  if (address.failure->code != ErrorCode::kTimeout) return address.failure->detail;
+  return "no connection within " + std::to_string(poll.timeout.count()) + " ms";
+}
+
 }  // namespace
 
 bool check_address(const AddressEvidence& address, const ClusterEvidence& cluster,
                    const Evidence& all, Findings& out) {
   const std::string& host = address.url.host;
   const std::string where = address.url.authority();
-  const bool connected = !address.connected_to.empty();
+  const bool connected = was_connected(address);
   if (address.failure && address.failure->code == ErrorCode::kDns) {
     out.fail("dns", ErrorCode::kDns, host + ": " + address.failure->detail);
     return false;
@@ -164,17 +177,9 @@ bool check_address(const AddressEvidence& address, const ClusterEvidence& cluste
     out.ok("dns", host + (connected ? " is " + address.connected_to : " has an address"));
   }
   if (!connected) {
-    const Error unknown{ErrorCode::kConnect, "no connection"};
-    const Error& error = address.failure ? *address.failure : unknown;
-    const bool late = error.code == ErrorCode::kTimeout;
-    out.fail("tcp",
-             where + ": " +
-                 (late ? "no connection within " +
-                             duration_words(
-                                 std::chrono::duration_cast<std::chrono::seconds>(all.poll.timeout)
-                                     .count())
-                       : error.detail),
-             std::string(reason_remedy(late ? ErrorCode::kConnect : error.code)), error.code);
+    const ErrorCode code = address.failure ? address.failure->code : ErrorCode::kConnect;
+    out.fail("tcp", where + ": " + tcp_words(address, all.poll),
+             std::string(reason_remedy(ErrorCode::kConnect)), code);
     return false;
   }
   out.ok("tcp", where + " accepts connections");

@@ -120,8 +120,8 @@ void check_capability(const Patient& patient, Findings& out) {
   const Error& error = capabilities.error();
   if (error.code == ErrorCode::kForbidden) {
     return out.warn("capability", "cannot be asked: the token has no default policy",
-                    "look by hand: bao token capabilities -accessor ACCESSOR sys/metrics; or "
-                    "add update on sys/capabilities-self to its policy");
+                    "nothing, if you know its policies; else add to them: path "
+                    "\"sys/capabilities-self\" { capabilities = [\"update\"] }");
   }
   if (is_about_token(error.code)) return;  // the line above says it
   out.warn("capability", "cannot be asked: " + error.detail, "run the doctor again", error.code);

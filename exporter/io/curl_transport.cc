@@ -16,6 +16,7 @@
 #include <charconv>
 #include <ctime>
 #include <map>
+#include <system_error>
 
 #include "ascii.h"
 #include "build_info.h"
@@ -105,16 +106,19 @@ std::optional<std::int64_t> certificate_end(CURL* easy) {
   return static_cast<std::int64_t>(::timegm(&broken));
 }
 
-// Of the connection that was made or used again; what curl only tried is none.
+// Of the connection that was made or used again; empty when none came about.
 std::string connected_address(CURL* easy) {
-  curl_off_t connected = 0;
-  long made = 0;
   const char* address = nullptr;
-  ::curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
-  ::curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &made);
   ::curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address);
-  if (address == nullptr || (connected == 0 && made > 0)) return {};
-  return address;
+  return address == nullptr ? "" : address;
+}
+
+// " (Connection refused)": libcurl keeps the system's words for itself.
+std::string system_words(CURL* easy) {
+  long error = 0;
+  ::curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error);
+  if (error == 0) return {};
+  return " (" + std::generic_category().message(static_cast<int>(error)) + ")";
 }
 
 // One handle of its own for each node, with the request that is under way on it.
@@ -255,6 +259,7 @@ class Channel {
   void fail_with(CURLcode result) {
     ErrorCode code = code_of(result);
     std::string detail = errors_[0] != '\0' ? errors_.data() : ::curl_easy_strerror(result);
+    if (code == ErrorCode::kConnect) detail += system_words(easy_);
     curl_off_t looked_up = 0;
     ::curl_easy_getinfo(easy_, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
     if (code == ErrorCode::kTimeout && looked_up == 0 && !is_literal_address(request_.url.host)) {

@@ -61,6 +61,7 @@ bao_python_test(e2e test_samples CLUSTER)
 bao_python_test(e2e test_secrecy CLUSTER)
 bao_python_test(e2e test_tokens_upstream CLUSTER)
 bao_python_test(e2e test_failover TIMEOUT 400)
+bao_python_test(e2e test_doctor TIMEOUT 300)
 
 # What the documents say against what the binary says.
 bao_python_test(deploy test_documents TIMEOUT 120)

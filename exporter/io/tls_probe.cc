@@ -368,6 +368,7 @@ std::vector<TlsFindings> probe_tls(const std::vector<TlsProbe>& probes, TimePoin
   BAO_CHECK(::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) == 1);
   ::SSL_CTX_set_cert_verify_callback(context.get(), &on_certificate, nullptr);
   std::vector<std::unique_ptr<Connection>> connections;
+  connections.reserve(probes.size());
   for (const TlsProbe& probe : probes) {
     connections.push_back(std::make_unique<Connection>(probe, context.get()));
   }

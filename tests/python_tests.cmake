@@ -52,6 +52,7 @@ bao_python_test(fault test_body_faults TIMEOUT 500)
 bao_python_test(fault test_identity TIMEOUT 300)
 bao_python_test(fault test_rhythm TIMEOUT 300)
 bao_python_test(fault test_start TIMEOUT 120)
+bao_python_test(fault test_doctor_faults TIMEOUT 120)
 set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 100 ms
 
 bao_python_test(e2e test_config TIMEOUT 60)

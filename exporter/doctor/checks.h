@@ -11,19 +11,19 @@ namespace bao_exporter::doctor {
 
 class Findings {
  public:
-  void ok(std::string_view check, std::string finding);
-  void warn(std::string_view check, std::string finding, std::string remedy,
+  void ok(std::string_view check, const std::string& finding);
+  void warn(std::string_view check, const std::string& finding, const std::string& remedy,
             std::optional<ErrorCode> reason = std::nullopt);
-  void fail(std::string_view check, std::string finding, std::string remedy,
+  void fail(std::string_view check, const std::string& finding, const std::string& remedy,
             std::optional<ErrorCode> reason = std::nullopt);
   // FAIL with the remedy that the reason has.
-  void fail(std::string_view check, ErrorCode reason, std::string finding);
+  void fail(std::string_view check, ErrorCode reason, const std::string& finding);
 
   [[nodiscard]] std::vector<Finding> take() { return std::move(list_); }
 
  private:
   void add(std::string_view check, CheckResult result, std::optional<ErrorCode> reason,
-           std::string finding, std::string remedy);
+           const std::string& finding, const std::string& remedy);
 
   std::vector<Finding> list_;
 };

@@ -124,7 +124,8 @@ void check_capability(const Patient& patient, Findings& out) {
                     "\"sys/capabilities-self\" { capabilities = [\"update\"] }");
   }
   if (is_about_token(error.code)) return;  // the line above says it
-  out.warn("capability", "cannot be asked: " + error.detail, "run the doctor again", error.code);
+  out.warn("capability", "cannot be asked: " + error.detail, std::string(reason_remedy(error.code)),
+           error.code);
 }
 
 void check_metrics(const Patient& patient, Findings& out) {

@@ -31,26 +31,26 @@ std::string printable(const std::string& text) {
 }  // namespace
 
 void Findings::add(std::string_view check, CheckResult result, std::optional<ErrorCode> reason,
-                   std::string finding, std::string remedy) {
+                   const std::string& finding, const std::string& remedy) {
   list_.push_back({std::string(check), result, reason, printable(finding), printable(remedy)});
 }
 
-void Findings::ok(std::string_view check, std::string finding) {
-  add(check, CheckResult::kOk, std::nullopt, std::move(finding), {});
+void Findings::ok(std::string_view check, const std::string& finding) {
+  add(check, CheckResult::kOk, std::nullopt, finding, {});
 }
 
-void Findings::warn(std::string_view check, std::string finding, std::string remedy,
+void Findings::warn(std::string_view check, const std::string& finding, const std::string& remedy,
                     std::optional<ErrorCode> reason) {
-  add(check, CheckResult::kWarn, reason, std::move(finding), std::move(remedy));
+  add(check, CheckResult::kWarn, reason, finding, remedy);
 }
 
-void Findings::fail(std::string_view check, std::string finding, std::string remedy,
+void Findings::fail(std::string_view check, const std::string& finding, const std::string& remedy,
                     std::optional<ErrorCode> reason) {
-  add(check, CheckResult::kFail, reason, std::move(finding), std::move(remedy));
+  add(check, CheckResult::kFail, reason, finding, remedy);
 }
 
-void Findings::fail(std::string_view check, ErrorCode reason, std::string finding) {
-  add(check, CheckResult::kFail, reason, std::move(finding), std::string(reason_remedy(reason)));
+void Findings::fail(std::string_view check, ErrorCode reason, const std::string& finding) {
+  add(check, CheckResult::kFail, reason, finding, std::string(reason_remedy(reason)));
 }
 
 std::string duration_words(std::int64_t seconds) {

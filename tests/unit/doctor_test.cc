@@ -425,7 +425,7 @@ TEST_CASE("what the token may do is one finding at each node that takes it") {
   check_warn(with(Error{ErrorCode::kForbidden, "HTTP 403"}), std::nullopt, "no default policy",
              "capabilities-self");
   check_warn(with(Error{ErrorCode::kTimeout, "timed out"}), ErrorCode::kTimeout, "timed out",
-             "again");
+             "load");
 }
 
 TEST_CASE(

@@ -53,7 +53,9 @@ std::string excess_words(const std::string& path, const std::vector<std::string>
   std::string words;
   for (const std::string& name : names) {
     const bool allowed = name == "deny" || (path == kMetrics && (name == "read" || name == "list"));
-    if (!allowed) words += (words.empty() ? path + ": " : ", ") + name;
+    if (allowed) continue;
+    words += words.empty() ? path + ": " : ", ";
+    words += name;
   }
   return words;
 }

@@ -185,6 +185,7 @@ void NodeBook::settle(NodeState& node, const Refusal& refusal, WallTime wall) {
   node.stayed_active = role == Role::kActive && node.role == Role::kActive;
   node.role = role;
   node.reason = reason;
+  node.detail = refused ? refusal.detail : node.latest.detail;
   node.decided_from = node.latest.role;
   node.served = node.latest.part != nullptr && reason == ErrorCode::kOk;
   if (node.served) {

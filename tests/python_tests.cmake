@@ -67,7 +67,11 @@ bao_python_test(e2e test_audit TIMEOUT 200)
 bao_python_test(e2e test_dropin TIMEOUT 500)
 bao_python_test(e2e test_secrecy CLUSTER)
 bao_python_test(e2e test_tokens_upstream CLUSTER)
-bao_python_test(e2e test_failover TIMEOUT 400)
+bao_python_test(e2e test_failover TIMEOUT 120)
+bao_python_test(e2e test_failovers TIMEOUT 480)
+bao_python_test(e2e test_failovers_defaults TIMEOUT 600)
+bao_python_test(e2e test_forwarding_standbys TIMEOUT 200)
+bao_python_test(e2e test_node_states TIMEOUT 400)
 bao_python_test(e2e test_doctor TIMEOUT 300)
 
 # What the documents say against what the binary says.

@@ -38,7 +38,7 @@ struct Patient {
 
   [[nodiscard]] const Outcome& latest() const { return node.state.latest; }
   [[nodiscard]] ErrorCode reason() const { return node.state.reason; }
-  [[nodiscard]] const std::string& detail() const { return node.state.latest.detail; }
+  [[nodiscard]] const std::string& detail() const { return node.state.detail; }
 };
 
 void check_health(Patient& patient, Findings& out) {

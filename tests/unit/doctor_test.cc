@@ -35,6 +35,7 @@ NodeState state_of(PollAnswers answers, bool second_look = false) {
   state.latest = judge_poll(std::move(answers), options);
   state.role = state.latest.role;
   state.reason = state.latest.reason;
+  state.detail = state.latest.detail;
   state.polled = true;
   return state;
 }
@@ -517,7 +518,7 @@ TEST_CASE("verdicts on whose body it is fail at identity") {
     NodeEvidence node = standby_node("a");
     node.state.role = Role::kUnknown;
     node.state.reason = code;
-    node.state.latest.detail = "peer_id raft-1 is that of prod/b";
+    node.state.detail = "peer_id raft-1 is that of prod/b";
     check_fail(the(node, "identity"), code, "peer_id raft-1", std::string(reason_remedy(code)));
     CHECK(silent_on(node, "metrics"));
   }

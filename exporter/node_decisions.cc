@@ -23,8 +23,8 @@ bool shows_the_same(const BodyFacts& a, const BodyFacts& b) {
          std::abs(*a.process_start - *b.process_start) <= kStartSlack;
 }
 
-NodeEvidence evidence_of(const NodeState& node, const Outcome& outcome) {
-  NodeEvidence evidence;
+IdentityEvidence evidence_of(const NodeState& node, const Outcome& outcome) {
+  IdentityEvidence evidence;
   evidence.known = node.known;
   evidence.may_move = node.may_move && outcome.role == Role::kActive;
   if (outcome.health) evidence.cluster_id = outcome.health->cluster_id;
@@ -42,8 +42,8 @@ NodeEvidence evidence_of(const NodeState& node, const Outcome& outcome) {
   return evidence;
 }
 
-NodeEvidence nothing_from(const NodeState& node) {
-  NodeEvidence evidence;
+IdentityEvidence nothing_from(const NodeState& node) {
+  IdentityEvidence evidence;
   evidence.known = node.known;
   return evidence;
 }
@@ -61,7 +61,7 @@ struct NodeBook::Refusal {
 struct NodeBook::Members {
   std::vector<std::size_t> nodes;
   std::vector<std::string> names;
-  std::vector<NodeEvidence> evidence;
+  std::vector<IdentityEvidence> evidence;
 };
 
 NodeBook::Members NodeBook::members_of(std::size_t cluster, TimePoint now) const {
@@ -185,6 +185,7 @@ void NodeBook::settle(NodeState& node, const Refusal& refusal, WallTime wall) {
   node.stayed_active = role == Role::kActive && node.role == Role::kActive;
   node.role = role;
   node.reason = reason;
+  node.detail = refused ? refusal.detail : node.latest.detail;
   node.decided_from = node.latest.role;
   node.served = node.latest.part != nullptr && reason == ErrorCode::kOk;
   if (node.served) {

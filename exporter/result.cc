@@ -56,10 +56,67 @@ constexpr std::array<std::string_view, kErrorCodeCount> kReasonNames = {
 };
 static_assert(!kReasonNames.back().empty(), "every ErrorCode needs a name");
 
+constexpr std::array<std::string_view, kErrorCodeCount> kRemedies = {
+    "nothing",
+    "wait poll.timeout",
+    "repair the name or the nameserver, or use the address in api_url with server_name",
+    "start OpenBao; open the way (firewall, NetworkPolicy, IPAddressAllow); correct the port",
+    "look at the node's load and storage; packets that are dropped without a word look the same",
+    "put the right authority into ca_file, the name in the certificate into server_name, or renew "
+    "the node's certificate",
+    "look after the node",
+    "remove the proxy between, or make it pass the length on",
+    "find the family that grew; when it is right so, raise the limit",
+    "report it, if you see it",
+    "restart it",
+    "give the node's own address, not that of a proxy",
+    "poll a metrics_only listener of the node (metrics_url)",
+    "right after minting or a step-down it passes by itself; else write a good token to "
+    "openbao.auth.token_file",
+    "make a new token (README) and write it to openbao.auth.token_file",
+    "give it the policy: path \"sys/metrics\" { capabilities = [\"read\"] }",
+    "set metrics_url to the listener that is meant for it",
+    "set prometheus_retention_time in the node's telemetry stanza, well above poll.interval",
+    "use the root namespace's path, and a token of the root namespace",
+    "correct the path",
+    "exempt sys/metrics, or raise poll.interval",
+    "during a failover wait some seconds; longer: quorum is lost, look after the nodes",
+    "unseal it; look after the auto-unseal",
+    "initialize it or join it; is its storage the right one?",
+    "look after the node, or after the proxy that answered in its place",
+    "something else answers at this address: correct it",
+    "a proxy or another service answers: correct the address",
+    "report it to OpenBao or to whose plugin writes that metric",
+    "report it to OpenBao or to whose plugin writes that metric",
+    "find what makes so many series (mounts, roles, namespaces); when it is right so, raise the "
+    "limit",
+    "look who puts so much into a label; when it is right so, raise the limit",
+    "look who puts so much into a label; when it is right so, raise the limit",
+    "api_url or metrics_url leads to a load balancer, to another node or into another cluster: give "
+    "the node's own address",
+    "behind a load balancer, give each node's own address",
+    "give each entry its own node's address, or remove one",
+    "one poll of it is a failover; longer: that node hangs or is cut off, look after it, or "
+    "restart it",
+    "do what bao-exporter check says of the file",
+    "make a token with the policy metrics-read alone",
+    "nothing",
+    "nothing",
+    "nothing",
+    "do what it says",
+    "do what it says",
+    "report it with the log",
+};
+static_assert(!kRemedies.back().empty(), "every ErrorCode needs a remedy");
+
 }  // namespace
 
 std::string_view reason_name(ErrorCode code) noexcept {
   return kReasonNames[static_cast<std::size_t>(code)];
+}
+
+std::string_view reason_remedy(ErrorCode code) noexcept {
+  return kRemedies[static_cast<std::size_t>(code)];
 }
 
 void check_failed(const char* condition, const char* file, int line) noexcept {

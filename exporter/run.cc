@@ -21,7 +21,9 @@ struct Arguments {
   std::string log_level;
   bool check = false;
   bool nodes = false;
-  std::string reference;  // keys or reasons; empty: not asked
+  bool doctor = false;
+  bool json = false;
+  std::string reference;  // keys, reasons or remedies; empty: not asked
 };
 
 ConfigEnvironment environment() {
@@ -48,8 +50,12 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
       ->callback([&] { arguments.check = true; });
   app.add_subcommand("nodes", "Print a line for each node, as the running exporter tells it.")
       ->callback([&] { arguments.nodes = true; });
-  app.add_subcommand("reference", "Print the keys or the reasons that this binary knows.")
-      ->add_option("what", arguments.reference, "keys or reasons")
+  CLI::App* doctor = app.add_subcommand(
+      "doctor", "Poll everything once and print a line for each node and check, with the remedy.");
+  doctor->callback([&] { arguments.doctor = true; });
+  doctor->add_flag("--json", arguments.json, "As JSON.");
+  app.add_subcommand("reference", "Print the keys, reasons or remedies that this binary knows.")
+      ->add_option("what", arguments.reference, "keys, reasons or remedies")
       ->required();
   try {
     app.parse(argc, argv);
@@ -106,11 +112,12 @@ int run(int argc, char** argv) {
   ConfigOutcome outcome = load_config(arguments.config_file, from_outside);
   if (const int code = cli::report(outcome); code != cli::kGood) return code;
   if (!apply(arguments, outcome.config)) return cli::kUsage;
-  if (arguments.check) {
+  if (arguments.check || arguments.doctor) {
     if (const auto problem = Daemon::check(outcome.config)) {
       std::cerr << problem->detail << '\n';
       return cli::kUsage;
     }
+    if (arguments.doctor) return cli::doctor(outcome.config, arguments.json);
     std::cout << arguments.config_file << ": good\n";
     return cli::kGood;
   }

@@ -55,6 +55,7 @@ bao_python_test(fault test_profiles TIMEOUT 300)
 bao_python_test(fault test_failure_table TIMEOUT 300)
 bao_python_test(fault test_rhythm TIMEOUT 300)
 bao_python_test(fault test_start TIMEOUT 120)
+bao_python_test(fault test_doctor_faults TIMEOUT 120)
 set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 100 ms
 
 bao_python_test(e2e test_config TIMEOUT 60)
@@ -66,7 +67,12 @@ bao_python_test(e2e test_audit TIMEOUT 200)
 bao_python_test(e2e test_dropin TIMEOUT 500)
 bao_python_test(e2e test_secrecy CLUSTER)
 bao_python_test(e2e test_tokens_upstream CLUSTER)
-bao_python_test(e2e test_failover TIMEOUT 400)
+bao_python_test(e2e test_failover TIMEOUT 120)
+bao_python_test(e2e test_failovers TIMEOUT 480)
+bao_python_test(e2e test_failovers_defaults TIMEOUT 600)
+bao_python_test(e2e test_forwarding_standbys TIMEOUT 200)
+bao_python_test(e2e test_node_states TIMEOUT 400)
+bao_python_test(e2e test_doctor TIMEOUT 300)
 
 # What the documents say against what the binary says.
 bao_python_test(deploy test_documents TIMEOUT 120)

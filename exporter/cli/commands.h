@@ -11,13 +11,20 @@ inline constexpr int kGood = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;
 
+// The token is in our memory: no core dump, no debugger of the same user.
+void harden_process();
+
 // Prints every problem, one a line; kUsage when there is one.
 [[nodiscard]] int report(const ConfigOutcome& outcome);
 
 // `nodes`: one line for each node, as the running exporter of this configuration tells it.
 [[nodiscard]] int nodes(const Config& config);
 
-// `reference`: the keys or the reasons that this binary knows.
+// `doctor`: polls everything once, prints a line for each node and check, as text or as JSON;
+// kFailed when a check failed. `outcome` has no problems.
+[[nodiscard]] int doctor(const Config& config, bool json);
+
+// `reference`: the keys, the reasons or the remedies that this binary knows.
 [[nodiscard]] int reference(const std::string& what);
 
 // The exporter itself, until SIGTERM or SIGINT. `outcome` has no problems.

@@ -1,5 +1,5 @@
-// `bao-exporter reference keys|reasons`: what this very binary knows, a line each, fields separated
-// by tabs. The tests hold the documents against it.
+// `bao-exporter reference keys|reasons|remedies`: what this very binary knows, a line each, fields
+// separated by tabs. The tests hold the documents against it.
 #include <iostream>
 
 #include "bao_exporter/config.h"
@@ -22,7 +22,14 @@ int reference(const std::string& what) {
     }
     return kGood;
   }
-  std::cerr << "reference: keys or reasons\n";
+  if (what == "remedies") {
+    for (std::size_t code = 0; code < kErrorCodeCount; ++code) {
+      std::cout << reason_name(static_cast<ErrorCode>(code)) << '\t'
+                << reason_remedy(static_cast<ErrorCode>(code)) << '\n';
+    }
+    return kGood;
+  }
+  std::cerr << "reference: keys, reasons or remedies\n";
   return kUsage;
 }
 

@@ -21,14 +21,6 @@ namespace {
 constexpr timespec kTick{1, 0};
 constexpr unsigned kEndSeconds = 4;  // answers under way have 3 of them
 
-// The token is in our memory: no core dump, no debugger of the same user.
-void harden_process() {
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-  ::signal(SIGPIPE, SIG_IGN);
-}
-
 // Blocked in every thread that is started from now on, so that main alone takes them.
 sigset_t block_signals() {
   sigset_t signals;
@@ -54,6 +46,13 @@ int fail(const Error& error) {
 }
 
 }  // namespace
+
+void harden_process() {
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::signal(SIGPIPE, SIG_IGN);
+}
 
 int serve(ConfigOutcome outcome, const ConfigLoader& loader) {
   harden_process();

@@ -16,6 +16,7 @@
 #include <charconv>
 #include <ctime>
 #include <map>
+#include <system_error>
 
 #include "ascii.h"
 #include "build_info.h"
@@ -106,6 +107,21 @@ std::optional<std::int64_t> certificate_end(CURL* easy) {
   return static_cast<std::int64_t>(::timegm(&broken));
 }
 
+// Of the connection that was made or used again; empty when none came about.
+std::string connected_address(CURL* easy) {
+  const char* address = nullptr;
+  ::curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address);
+  return address == nullptr ? "" : address;
+}
+
+// " (Connection refused)": libcurl keeps the system's words for itself.
+std::string system_words(CURL* easy) {
+  long error = 0;
+  ::curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error);
+  if (error == 0) return {};
+  return " (" + std::generic_category().message(static_cast<int>(error)) + ")";
+}
+
 // One handle of its own for each node, with the request that is under way on it.
 class Channel {
  public:
@@ -131,6 +147,7 @@ class Channel {
     long status = 0;
     ::curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     answer_.status = static_cast<int>(status);
+    answer_.address = connected_address(easy_);
     if (too_large_) {
       fail(ErrorCode::kTooLarge,
            "more than the " + std::to_string(request_.body_bytes_max) + " bytes allowed for it");
@@ -154,6 +171,7 @@ class Channel {
     set_address();
     set_trust();
     set_headers();
+    set_body();
     const auto left = std::chrono::duration_cast<Milliseconds>(request_.deadline - now).count();
     set(CURLOPT_TIMEOUT_MS, std::max<long>(static_cast<long>(left), 1));
     set(CURLOPT_CONNECTTIMEOUT_MS, std::max<long>(static_cast<long>(left), 1));
@@ -218,6 +236,7 @@ class Channel {
     append(headers_, "Accept-Encoding: identity");
     append(headers_, std::string("User-Agent: bao-exporter/") + std::string(kVersion));
     for (const std::string& header : request_.headers) append(headers_, header);
+    if (!request_.json_body.empty()) append(headers_, "Content-Type: application/json");
     curl_slist* list = headers_.get();
     if (request_.bearer != nullptr) {
       BAO_CHECK(request_.url.scheme == "https" || is_loopback(request_.url.host));
@@ -230,6 +249,13 @@ class Channel {
     set(CURLOPT_HTTPHEADER, list);
   }
 
+  void set_body() {
+    if (request_.json_body.empty()) return;
+    // The Request holds the text until the end, so no copy is made.
+    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request_.json_body.size()));
+    set(CURLOPT_POSTFIELDS, request_.json_body.c_str());
+  }
+
   void fail(ErrorCode code, std::string detail) {
     answer_.failure = Error{code, std::move(detail)};
   }
@@ -237,6 +263,7 @@ class Channel {
   void fail_with(CURLcode result) {
     ErrorCode code = code_of(result);
     std::string detail = errors_[0] != '\0' ? errors_.data() : ::curl_easy_strerror(result);
+    if (code == ErrorCode::kConnect) detail += system_words(easy_);
     curl_off_t looked_up = 0;
     ::curl_easy_getinfo(easy_, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
     if (code == ErrorCode::kTimeout && looked_up == 0 && !is_literal_address(request_.url.host)) {

@@ -51,6 +51,16 @@ std::optional<bool> truth_of(std::string_view value) {
   return std::nullopt;
 }
 
+// nullopt: no sample says 0 or 1.
+std::optional<bool> any_true(const Exposition& exposition, const Family& family) {
+  std::optional<bool> any;
+  for (const Sample& sample : exposition.samples_of(family)) {
+    const auto truth = truth_of(sample.value);
+    if (truth) any = any.value_or(false) || *truth;
+  }
+  return any;
+}
+
 // The value of a family that has one sample.
 std::string_view value_of(const Exposition& exposition, std::string_view name) {
   for (const Family& family : exposition.families) {
@@ -96,12 +106,8 @@ BodyFacts read_body_facts(const Exposition& exposition) {
   for (const Family& family : exposition.families) {
     const auto name = without_prefix(family.name, facts.odd_prefix);
     if (!name || family.sample_count == 0) continue;
-    if (*name == "core_active") {
-      for (const Sample& sample : exposition.samples_of(family)) {
-        const auto truth = truth_of(sample.value);
-        if (truth) facts.core_active = facts.core_active.value_or(false) || *truth;
-      }
-    }
+    if (*name == "core_active") facts.core_active = any_true(exposition, family);
+    if (*name == "core_unsealed") facts.core_unsealed = any_true(exposition, family);
     if (!facts.peer_id.empty() || !name->starts_with("raft_storage_stats_")) continue;
     for (const Label& label : exposition.labels_of(exposition.samples_of(family).front())) {
       if (label.name == "peer_id") facts.peer_id = unescape_label_value(label.value);

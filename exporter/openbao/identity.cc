@@ -11,12 +11,12 @@ namespace {
 // sys/health tells whole seconds, and so do we of the difference.
 constexpr double kClockSlack = 2;
 
-bool is_foreign(const NodeEvidence& node, const std::string& cluster_id) {
+bool is_foreign(const IdentityEvidence& node, const std::string& cluster_id) {
   return !node.cluster_id.empty() && !cluster_id.empty() && node.cluster_id != cluster_id;
 }
 
 // Is what `a` showed what `b` is, by its last body or by what it is known as?
-bool same_server(const NodeEvidence& a, const NodeEvidence& b) {
+bool same_server(const IdentityEvidence& a, const IdentityEvidence& b) {
   if (!a.has_body) return false;
   if (!a.peer_id.empty()) {
     if (!b.peer_id.empty()) return a.peer_id == b.peer_id;
@@ -25,20 +25,26 @@ bool same_server(const NodeEvidence& a, const NodeEvidence& b) {
   return !a.process_print.empty() && a.process_print == b.process_print;
 }
 
+// How far the process that a node showed is from the one it is known by; seconds.
+double strangeness(const IdentityEvidence& node) {
+  if (!node.process_start || !node.known.process_start) return kStartSlack;
+  return std::min(std::abs(*node.process_start - *node.known.process_start), kStartSlack);
+}
+
 // The one of them whose body it is.
-bool first_owns(const NodeEvidence& first, const NodeEvidence& second) {
+bool first_owns(const IdentityEvidence& first, const IdentityEvidence& second) {
   const std::string& shown = first.peer_id.empty() ? second.peer_id : first.peer_id;
-  const auto is_known = [&](const NodeEvidence& node) {
-    if (!shown.empty()) return node.known.peer_id == shown;
-    return node.process_start && node.known.process_start &&
-           std::abs(*node.process_start - *node.known.process_start) <= kStartSlack;
-  };
-  if (const bool known = is_known(first); known != is_known(second)) return known;
+  const bool first_known = !shown.empty() && first.known.peer_id == shown;
+  const bool second_known = !shown.empty() && second.known.peer_id == shown;
+  if (first_known != second_known) return first_known;
+  if (shown.empty() && strangeness(first) != strangeness(second)) {
+    return strangeness(first) < strangeness(second);
+  }
   if (first.role_from_health != second.role_from_health) return first.role_from_health;
   return true;  // The first in the order of the configuration.
 }
 
-bool is_other_than_known(const NodeEvidence& node) {
+bool is_other_than_known(const IdentityEvidence& node) {
   if (!node.has_body || !node.known.known()) return false;
   if (!node.peer_id.empty() && !node.known.peer_id.empty()) {
     return node.peer_id != node.known.peer_id;
@@ -48,20 +54,20 @@ bool is_other_than_known(const NodeEvidence& node) {
          *node.process_start < *node.known.process_start - kStartSlack;
 }
 
-bool is_replaced(const NodeEvidence& node) {
+bool is_replaced(const IdentityEvidence& node) {
   const bool younger =
       node.process_start && *node.process_start > node.known.last_seen - kClockSlack;
   return younger || node.polls_as_this >= kPollsToBelieve;
 }
 
-IdentityVerdict accuse_duplicate(const NodeEvidence& node, const std::string& of) {
+IdentityVerdict accuse_duplicate(const IdentityEvidence& node, const std::string& of) {
   const std::string shown = node.peer_id.empty() ? "process" : "peer_id " + node.peer_id;
   const bool known = !node.known.peer_id.empty() && node.known.peer_id != node.peer_id;
   return {known ? ErrorCode::kIdentityMismatch : ErrorCode::kDuplicateNode,
           shown + " is that of " + of + ": both addresses lead to one server"};
 }
 
-IdentityVerdict accuse_change(const NodeEvidence& node) {
+IdentityVerdict accuse_change(const IdentityEvidence& node) {
   std::string words = "the process is older than the one seen before";
   if (!node.peer_id.empty()) {
     words = "peer_id " + node.peer_id + ", known as " + node.known.peer_id;
@@ -71,13 +77,13 @@ IdentityVerdict accuse_change(const NodeEvidence& node) {
 
 }  // namespace
 
-std::string cluster_id_of(const std::vector<NodeEvidence>& nodes, const std::string& known) {
+std::string cluster_id_of(const std::vector<IdentityEvidence>& nodes, const std::string& known) {
   std::map<std::string, int> votes;
-  for (const NodeEvidence& node : nodes) {
+  for (const IdentityEvidence& node : nodes) {
     if (!node.cluster_id.empty()) ++votes[node.cluster_id];
   }
   std::string best;
-  for (const NodeEvidence& node : nodes) {
+  for (const IdentityEvidence& node : nodes) {
     if (node.cluster_id.empty()) continue;
     const int mine = votes[node.cluster_id];
     const bool more = best.empty() || mine > votes[best];
@@ -86,12 +92,12 @@ std::string cluster_id_of(const std::vector<NodeEvidence>& nodes, const std::str
   return best.empty() ? known : best;
 }
 
-std::vector<IdentityVerdict> judge_identities(const std::vector<NodeEvidence>& nodes,
+std::vector<IdentityVerdict> judge_identities(const std::vector<IdentityEvidence>& nodes,
                                               const std::vector<std::string>& names,
                                               const std::string& cluster_id) {
   std::vector<IdentityVerdict> verdicts(nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const NodeEvidence& node = nodes[i];
+    const IdentityEvidence& node = nodes[i];
     if (is_foreign(node, cluster_id)) {
       verdicts[i] = {ErrorCode::kIdentityMismatch, "it belongs to another OpenBao cluster, " +
                                                        node.cluster_id + " instead of " +

@@ -45,6 +45,9 @@ void settle_role(Outcome& outcome, const PollAnswers& answers, const BodyFacts& 
   if (outcome.health) {
     outcome.role = outcome.health->role();
     outcome.role_source = RoleSource::kHealth;
+  } else if (facts.core_unsealed == false && !facts.core_active.value_or(false)) {
+    outcome.role = Role::kSealed;
+    outcome.role_source = RoleSource::kSealStatus;
   } else if (facts.core_active) {
     outcome.role = *facts.core_active ? Role::kActive : Role::kStandby;
     outcome.role_source = RoleSource::kCoreActive;

@@ -15,6 +15,8 @@ struct Answer {
   std::string content_type;
   std::string content_encoding;
   std::string body;
+  // Where the connection led, without port; empty: there was none.
+  std::string address;
   // End of validity of the certificate that the server showed, seconds since 1970.
   std::optional<std::int64_t> certificate_not_after;
 

@@ -24,7 +24,7 @@ struct KnownIdentity {
   [[nodiscard]] bool known() const { return last_seen > 0; }
 };
 
-struct NodeEvidence {
+struct IdentityEvidence {
   // What its last poll showed. Empty: nothing, or the poll is overdue.
   std::string cluster_id;
   std::string peer_id;
@@ -52,12 +52,12 @@ inline constexpr double kStartSlack = 5;
 
 // The OpenBao cluster that most nodes belong to; of several the one known before, else the one of
 // the first node. Empty: no node tells.
-[[nodiscard]] std::string cluster_id_of(const std::vector<NodeEvidence>& nodes,
+[[nodiscard]] std::string cluster_id_of(const std::vector<IdentityEvidence>& nodes,
                                         const std::string& known);
 
 // One verdict for each node, in the order given; `names` are for the words.
-[[nodiscard]] std::vector<IdentityVerdict> judge_identities(const std::vector<NodeEvidence>& nodes,
-                                                            const std::vector<std::string>& names,
-                                                            const std::string& cluster_id);
+[[nodiscard]] std::vector<IdentityVerdict> judge_identities(
+    const std::vector<IdentityEvidence>& nodes, const std::vector<std::string>& names,
+    const std::string& cluster_id);
 
 }  // namespace bao_exporter

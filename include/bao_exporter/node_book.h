@@ -55,6 +55,7 @@ struct NodeState {
   Role role = Role::kUnknown;
   Role decided_from = Role::kUnknown;  // what its last poll said when that was decided
   ErrorCode reason = ErrorCode::kNotPolled;
+  std::string detail;            // for the reason; empty when it is ok
   bool stayed_active = false;    // as published before, too
   bool served = false;           // its samples are in the snapshot
   bool claim_confirmed = false;  // reported beside another active node: see arbiter.h
@@ -113,6 +114,8 @@ class NodeBook {
   [[nodiscard]] std::vector<NodeView> views() const;
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
+  // In configuration order; until the next note_poll() or decide().
+  [[nodiscard]] const NodeState& node(std::size_t index) const { return nodes_[index]; }
 
  private:
   void set_options(const Config& config);

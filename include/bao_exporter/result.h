@@ -77,6 +77,10 @@ inline constexpr std::size_t kErrorCodeCount = static_cast<std::size_t>(ErrorCod
 // The name users see: "ok", "standby_rejected", ... Static storage.
 [[nodiscard]] std::string_view reason_name(ErrorCode code) noexcept;
 
+// What an operator does about it, in short: what "Do" of that reason in docs/operations.md begins
+// with. Static storage, never empty.
+[[nodiscard]] std::string_view reason_remedy(ErrorCode code) noexcept;
+
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string detail;  // For an operator's log. Never a token, never a body.

@@ -37,6 +37,7 @@ struct Request {
   std::shared_ptr<const TlsTrust> trust;
   std::shared_ptr<const Secret> bearer;  // null: no Authorization is sent
   std::vector<std::string> headers;      // "Name: value", nothing secret
+  std::string json_body;                 // not empty: a POST of it; nothing secret
   TimePoint deadline;
   std::size_t body_bytes_max = 0;
 };

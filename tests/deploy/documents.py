@@ -271,6 +271,33 @@ def reason_problems(text: str, reasons: list[str]) -> list[str]:
     return problems
 
 
+def plain(markdown: str) -> str:
+    """Without backticks, and links as their words."""
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", markdown).replace("`", "")
+
+
+def remedy_problems(text: str, remedies: dict[str, str]) -> list[str]:
+    """What **Do** begins with is what the doctor says."""
+    part = section(text, "## Reasons")
+    problems = []
+    for reason, remedy in remedies.items():
+        done = re.search(r"^- \*\*Do\*\*: (.*)$", section(part, f"### `{reason}`"), re.M)
+        if not done or not plain(done[1]).startswith(remedy):
+            problems.append(f"reason {reason}: **Do** does not begin with: {remedy}")
+    return problems
+
+
+def check_problems(text: str, checks: set[str]) -> list[str]:
+    """The doctor's checks."""
+    return differences("check", {row[0].strip("`") for row in table_rows(text, "check")}, checks)
+
+
+def doctor_checks(sources: str) -> set[str]:
+    """The names of all findings that exporter/doctor makes."""
+    named = re.findall(r'out\.(?:ok|warn|fail)\(\s*"([a-z]+)"', sources)
+    return set(named) | set(re.findall(r'kCheck = "([a-z]+)"', sources))
+
+
 def cause_problems(text: str, live: Live) -> list[str]:
     said = {row[0].strip("`") for row in table_rows(text, "cause")}
     return differences("cause", said, label_values(live.metrics, "bao_node_samples_dropped_total", "cause"))

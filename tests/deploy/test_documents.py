@@ -16,8 +16,10 @@ from documents import (
     ROOT,
     Live,
     cause_problems,
+    check_problems,
     command_problems,
     configuration_problems,
+    doctor_checks,
     document,
     keys_of,
     label_problems,
@@ -29,6 +31,7 @@ from documents import (
     promise_problems,
     proof_problems,
     reason_problems,
+    remedy_problems,
     restart_keys,
     table_rows,
     toml_problems,
@@ -62,6 +65,11 @@ def keys():
 @pytest.fixture(scope="module")
 def reasons():
     return reference("reasons").splitlines()
+
+
+@pytest.fixture(scope="module")
+def remedies():
+    return dict(line.split("\t") for line in reference("remedies").splitlines())
 
 
 class Rig(ExporterUnderFault):
@@ -199,6 +207,21 @@ def test_the_labels_on_the_metrics_page_are_the_binarys(live):
 
 def test_the_runbook_has_the_binarys_reasons(reasons):
     assert reason_problems(OPERATIONS, reasons) == []
+
+
+def test_the_runbook_begins_with_the_binarys_remedies(reasons, remedies):
+    assert list(remedies) == reasons and all(remedies.values())
+    assert remedy_problems(OPERATIONS, remedies) == []
+    for reason in reasons:
+        assert remedy_problems(OPERATIONS, remedies | {reason: "pray"}) != []
+
+
+def test_the_runbook_has_the_doctors_checks():
+    sources = "".join(path.read_text() for path in sorted((ROOT / "exporter/doctor").glob("*.cc")))
+    checks = doctor_checks(sources)
+    assert len(checks) >= 14 and check_problems(OPERATIONS, checks) == []
+    for check in checks:
+        assert check_problems(without_row(OPERATIONS, check), checks) == [f"check {check}: the document does not have it"]
 
 
 def test_the_runbook_has_the_binarys_causes(live):

@@ -415,14 +415,21 @@ class FakeNode:
                 with contextlib.suppress(OSError):
                     one.close()
 
+    @staticmethod
+    def _is_whole(received):
+        """With the body that it announces."""
+        head, end, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        return bool(end) and len(body) >= int(length[1] if length else 0)
+
     def _serve_one(self, connection):
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
+        received = b""
+        while not self._is_whole(received):
             got = connection.recv(65536)
             if not got:
                 return False
-            head += got
-        request = Request(head[:-4], time.monotonic())
+            received += got
+        request = Request(received.partition(b"\r\n\r\n")[0], time.monotonic())
         self.requests.append(request)
         exchange = Exchange(self, connection, request)
         fault = self.faults.get(request.path)

@@ -129,6 +129,65 @@ TEST_CASE("the token is sent as Bearer, once, and only with the request that has
   CHECK(secret.value().use_count() == 2);  // this test's two, so the transport let go of it
 }
 
+TEST_CASE("a request with a body is a POST of it as JSON, and the next one is a GET again") {
+  const RawServer server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+  const auto transport = make_curl_transport();
+  Request request = request_to(server.port());
+  request.json_body = R"({"paths":["sys/metrics"]})";
+  const Answer answer = ask(*transport, request);
+  REQUIRE(answer.answered());
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "{}");
+  REQUIRE(ask(*transport, request_to(server.port())).answered());
+  const std::vector<std::string> heads = server.heads();
+  REQUIRE(heads.size() == 2);
+  CHECK(heads[0].starts_with("POST /v1/sys/metrics"));
+  CHECK(has(heads[0], "Content-Type: application/json\r\n"));
+  CHECK(has(heads[0], "Content-Length: 25\r\n"));
+  CHECK(has(heads[0], "\r\n\r\n" + request.json_body));
+  CHECK_FALSE(has(heads[0], "Expect:"));
+  CHECK(heads[1].starts_with("GET /v1/sys/metrics"));
+  CHECK_FALSE(has(heads[1], "Content-Type"));
+}
+
+TEST_CASE("a POST follows no redirect, and its answer has the same limit") {
+  const RawServer server(
+      "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\n"
+      "Content-Length: 0\r\nConnection: close\r\n\r\n");
+  Request request = request_to(server.port());
+  request.json_body = "{}";
+  const Answer answer = ask(std::move(request));
+  REQUIRE(answer.answered());
+  CHECK(answer.status == 307);
+  CHECK(server.heads().size() == 1);
+
+  const RawServer talkative("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345");
+  Request small = request_to(talkative.port());
+  small.json_body = "{}";
+  small.body_bytes_max = 4;
+  const Answer large = ask(std::move(small));
+  CHECK(reason_of(large) == "too_large");
+}
+
+TEST_CASE(
+    "an answer tells where the connection led, also when TLS failed, and nothing without one") {
+  const Listening listening(echo);
+  REQUIRE(listening.listener != nullptr);
+  const auto transport = make_curl_transport();
+  CHECK(ask(*transport, request_to(listening)).address == "127.0.0.1");
+  CHECK(ask(*transport, request_to(listening)).address == "127.0.0.1");  // the same connection
+  Request mistrusting = request_to(listening);
+  mistrusting.trust = trust_in(make_identity("Another authority", nullptr, ""));
+  mistrusting.channel = 1;
+  const Answer refused = ask(*transport, std::move(mistrusting));
+  CHECK(reason_of(refused) == "tls");
+  CHECK(refused.address == "127.0.0.1");
+  const Answer nobody = ask(*transport, request_to(closed_port()));
+  CHECK(reason_of(nobody) == "connect");
+  CHECK(nobody.address.empty());
+  CHECK(has(nobody.failure->detail, "Connection refused"));
+}
+
 TEST_CASE("a server of another authority is refused, and gets no token") {
   std::atomic<int> asked{0};
   const Listening listening([&](const HttpRequest& request) {

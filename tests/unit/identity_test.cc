@@ -12,8 +12,8 @@ namespace {
 
 const std::vector<std::string> kNames = {"prod/a", "prod/b", "prod/c"};
 
-NodeEvidence shows(const std::string& peer_id, const std::string& known_as = "") {
-  NodeEvidence node;
+IdentityEvidence shows(const std::string& peer_id, const std::string& known_as = "") {
+  IdentityEvidence node;
   node.has_body = true;
   node.peer_id = peer_id;
   node.role_from_health = true;
@@ -23,27 +23,27 @@ NodeEvidence shows(const std::string& peer_id, const std::string& known_as = "")
   return node;
 }
 
-NodeEvidence silent(const std::string& known_as) {
-  NodeEvidence node;
+IdentityEvidence silent(const std::string& known_as) {
+  IdentityEvidence node;
   node.known = {known_as, 100, 1'000};
   return node;
 }
 
-NodeEvidence without_raft(const std::string& print, double start, double known_start = 0) {
-  NodeEvidence node = shows("");
+IdentityEvidence without_raft(const std::string& print, double start, double known_start = 0) {
+  IdentityEvidence node = shows("");
   node.process_print = print;
   node.process_start = start;
   if (known_start > 0) node.known = {"", known_start, 1'000};
   return node;
 }
 
-NodeEvidence of_cluster(const std::string& cluster_id) {
-  NodeEvidence node;
+IdentityEvidence of_cluster(const std::string& cluster_id) {
+  IdentityEvidence node;
   node.cluster_id = cluster_id;
   return node;
 }
 
-std::vector<std::string> reasons(const std::vector<NodeEvidence>& nodes,
+std::vector<std::string> reasons(const std::vector<IdentityEvidence>& nodes,
                                  const std::string& cluster_id = "") {
   std::vector<std::string> out;
   for (const IdentityVerdict& verdict : judge_identities(nodes, kNames, cluster_id)) {
@@ -60,7 +60,8 @@ using Reasons = std::vector<std::string>;
 TEST_CASE("nodes with a peer_id of their own are nobody's copies") {
   CHECK(reasons({shows("1"), shows("2"), shows("3")}) == Reasons{"ok", "ok", "ok"});
   CHECK(reasons({shows("1", "1"), shows("2", "2"), shows("3")}) == Reasons{"ok", "ok", "ok"});
-  CHECK(reasons({NodeEvidence{}, NodeEvidence{}, NodeEvidence{}}) == Reasons{"ok", "ok", "ok"});
+  CHECK(reasons({IdentityEvidence{}, IdentityEvidence{}, IdentityEvidence{}}) ==
+        Reasons{"ok", "ok", "ok"});
 }
 
 TEST_CASE("of two with one peer_id the one that is known by it keeps it") {
@@ -70,7 +71,7 @@ TEST_CASE("of two with one peer_id the one that is known by it keeps it") {
 }
 
 TEST_CASE("of two unknown ones the one whose role came from health keeps it, else the first") {
-  NodeEvidence without_health = shows("1");
+  IdentityEvidence without_health = shows("1");
   without_health.role_from_health = false;
   CHECK(reasons({without_health, shows("1")}) == Reasons{"duplicate_node", "ok"});
   CHECK(reasons({shows("1"), shows("1"), shows("1")}) ==
@@ -84,10 +85,10 @@ TEST_CASE("a node that is silent keeps its peer_id") {
 
 TEST_CASE("a peer_id that changes is refused until the process is new or it has stayed") {
   CHECK(reasons({shows("9", "1")}) == Reasons{"identity_changed"});
-  NodeEvidence replaced = shows("9", "1");
+  IdentityEvidence replaced = shows("9", "1");
   replaced.process_start = 1'001;  // last seen at 1'000
   CHECK(reasons({replaced}) == Reasons{"ok"});
-  NodeEvidence stays = shows("9", "1");
+  IdentityEvidence stays = shows("9", "1");
   stays.polls_as_this = kPollsToBelieve - 1;
   CHECK(reasons({stays}) == Reasons{"identity_changed"});
   stays.polls_as_this = kPollsToBelieve;
@@ -100,13 +101,13 @@ TEST_CASE("two nodes that changed places are both refused") {
 }
 
 TEST_CASE("a node that answered as two servers within one poll is refused") {
-  NodeEvidence node = shows("1", "1");
+  IdentityEvidence node = shows("1", "1");
   node.seen_as_two = true;
   CHECK(reasons({node}) == Reasons{"identity_changed"});
 }
 
 TEST_CASE("a single active address may lead to another server") {
-  NodeEvidence node = shows("2", "1");
+  IdentityEvidence node = shows("2", "1");
   node.may_move = true;
   node.seen_as_two = true;
   CHECK(reasons({node}) == Reasons{"ok"});
@@ -124,6 +125,8 @@ TEST_CASE("without raft a copy is not whoever was that process before") {
         Reasons{"duplicate_node", "ok"});
   CHECK(reasons({without_raft("500/7", 500, 501), without_raft("500/7", 500, 900)}) ==
         Reasons{"ok", "duplicate_node"});
+  CHECK(reasons({without_raft("500/7", 500, 498), without_raft("500/7", 500, 500)}) ==
+        Reasons{"duplicate_node", "ok"});
 }
 
 TEST_CASE("without raft a process that is older than the one before it is another server") {
@@ -133,21 +136,21 @@ TEST_CASE("without raft a process that is older than the one before it is anothe
 }
 
 TEST_CASE("a node of another OpenBao cluster is refused") {
-  NodeEvidence stranger = shows("9");
+  IdentityEvidence stranger = shows("9");
   stranger.cluster_id = "other";
-  NodeEvidence ours = shows("1");
+  IdentityEvidence ours = shows("1");
   ours.cluster_id = "ours";
   CHECK(reasons({ours, stranger}, "ours") == Reasons{"ok", "identity_mismatch"});
   CHECK(reasons({stranger}, "") == Reasons{"ok"});
 }
 
 TEST_CASE("the cluster is that of most nodes, then the known one, then that of the first") {
-  const auto id = [](const std::vector<NodeEvidence>& nodes, const std::string& known) {
+  const auto id = [](const std::vector<IdentityEvidence>& nodes, const std::string& known) {
     return cluster_id_of(nodes, known);
   };
-  const NodeEvidence x = of_cluster("x");
-  const NodeEvidence y = of_cluster("y");
-  const NodeEvidence sealed = of_cluster("");
+  const IdentityEvidence x = of_cluster("x");
+  const IdentityEvidence y = of_cluster("y");
+  const IdentityEvidence sealed = of_cluster("");
   CHECK(id({x, y, y}, "x") == "y");
   CHECK(id({x, y, sealed}, "y") == "y");
   CHECK(id({x, y, sealed}, "") == "x");
@@ -160,9 +163,10 @@ TEST_CASE("whatever nodes show, one peer_id is served under one node at most") {
   std::mt19937 random(11);  // NOLINT: the same cases in every run
   const std::vector<std::string> ids = {"", "1", "2", "3"};
   for (int round = 0; round < 20'000; ++round) {
-    std::vector<NodeEvidence> nodes;
+    std::vector<IdentityEvidence> nodes;
     for (int i = 0; i < 3; ++i) {
-      NodeEvidence node = random() % 4 == 0 ? silent(ids[random() % 4]) : shows(ids[random() % 4]);
+      IdentityEvidence node =
+          random() % 4 == 0 ? silent(ids[random() % 4]) : shows(ids[random() % 4]);
       if (random() % 2 == 0) node.known = {ids[random() % 4], 100, 1'000};
       node.role_from_health = random() % 2 == 0;
       node.process_start = static_cast<double>(90 + random() % 2'000);

@@ -68,7 +68,8 @@ struct Identity {
 
 // Signed by `issuer`; by itself (an authority) where that is null. `names` as "DNS:a,IP:127.0.0.1".
 inline Identity make_identity(const std::string& common_name, const Identity* issuer,
-                              const std::string& names, std::int64_t lifetime_seconds = 3'600) {
+                              const std::string& names, std::int64_t lifetime_seconds = 3'600,
+                              std::int64_t begins_in_seconds = -7'200) {
   static std::atomic<long> serial{1'000};
   Identity made;
   made.key.reset(::EVP_EC_gen("P-256"));
@@ -79,7 +80,7 @@ inline Identity make_identity(const std::string& common_name, const Identity* is
   made.not_after = now + lifetime_seconds;
   BAO_CHECK(::X509_set_version(certificate, X509_VERSION_3) == 1);
   BAO_CHECK(::ASN1_INTEGER_set(::X509_get_serialNumber(certificate), serial++) == 1);
-  BAO_CHECK(::ASN1_TIME_set(X509_getm_notBefore(certificate), now - 7'200) != nullptr);
+  BAO_CHECK(::ASN1_TIME_set(X509_getm_notBefore(certificate), now + begins_in_seconds) != nullptr);
   BAO_CHECK(::ASN1_TIME_set(X509_getm_notAfter(certificate), made.not_after) != nullptr);
   BAO_CHECK(::X509_set_pubkey(certificate, made.key.get()) == 1);
   X509_NAME* name = ::X509_get_subject_name(certificate);

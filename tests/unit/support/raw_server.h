@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -21,8 +22,8 @@ namespace bao_exporter::test {
 
 class RawServer {
  public:
-  // `words` are sent after the head of each request; then the connection is closed, or with
-  // `silent` it is kept open without a word.
+  // `words` are sent after each request (with the body that it announces); then the connection is
+  // closed, or with `silent` it is kept open without a word.
   explicit RawServer(std::string words, bool silent = false)
       : words_(std::move(words)), silent_(silent) {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -47,13 +48,22 @@ class RawServer {
   RawServer& operator=(const RawServer&) = delete;
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
-  // The heads that came, one after the other.
+  // What came, one request after the other.
   [[nodiscard]] std::vector<std::string> heads() const {
     std::scoped_lock lock(mutex_);
     return heads_;
   }
 
  private:
+  static bool is_whole(const std::string& request) {
+    constexpr std::string_view kLength = "Content-Length: ";
+    const std::size_t end = request.find("\r\n\r\n");
+    if (end == std::string::npos) return false;
+    const std::size_t at = request.find(kLength);
+    if (at >= end) return true;
+    return request.size() >= end + 4 + std::stoul(request.substr(at + kLength.size()));
+  }
+
   void serve(const std::stop_token& stop) {
     std::vector<int> kept;
     while (!stop.stop_requested()) {
@@ -75,7 +85,7 @@ class RawServer {
   void talk(int client) {
     std::string head;
     std::array<char, 4096> chunk{};
-    while (head.find("\r\n\r\n") == std::string::npos) {
+    while (!is_whole(head)) {
       const ssize_t got = ::recv(client, chunk.data(), chunk.size(), 0);
       if (got <= 0) return;
       head.append(chunk.data(), static_cast<std::size_t>(got));

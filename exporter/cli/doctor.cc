@@ -1,0 +1,190 @@
+// `bao-exporter doctor`: polls everything once as the exporter would, looks at the certificates,
+// asks what the tokens may do, and prints what that means.
+#include "bao_exporter/doctor.h"
+
+#include <iostream>
+#include <random>
+
+#include "bao_exporter/log.h"
+#include "cli/commands.h"
+#include "cli/doctor_round.h"
+#include "cli/transport_choice.h"
+#include "materials.h"
+
+namespace bao_exporter::cli {
+
+namespace {
+
+constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;
+
+// Everything of one run. Targets of the plan and nodes of the evidence are in one order.
+class Doctor {
+ public:
+  Doctor(const Config& config, const Credentials& credentials)
+      : config_(config),
+        credentials_(credentials),
+        targets_(credentials.equip(config)),
+        transport_(make_transport()) {}
+
+  [[nodiscard]] Evidence gather() {
+    poll();
+    probe();
+    ask_capabilities();
+    return std::move(evidence_);
+  }
+
+ private:
+  void poll();
+  [[nodiscard]] NodeEvidence node_evidence(std::size_t target, const PollNotes& notes,
+                                           const NodeState& state) const;
+  void probe();
+  void ask_capabilities();
+  [[nodiscard]] std::optional<Request> capability_request(std::size_t cluster,
+                                                          std::size_t first) const;
+
+  const Config& config_;
+  const Credentials& credentials_;
+  std::vector<PollTarget> targets_;
+  std::unique_ptr<Transport> transport_;
+  Evidence evidence_;
+};
+
+AddressEvidence address_evidence(const Url& url, const PollTarget& target,
+                                 const AnswerNotes& notes) {
+  AddressEvidence address;
+  address.url = url;
+  address.verified_name = target.server_name.empty() ? url.host : target.server_name;
+  address.failure = notes.failure;
+  address.connected_to = notes.connected_to;
+  return address;
+}
+
+bool same_address(const PollTarget& target) {
+  return target.has_api && target.api.scheme == target.metrics.scheme &&
+         target.api.authority() == target.metrics.authority();
+}
+
+NodeEvidence Doctor::node_evidence(std::size_t target, const PollNotes& notes,
+                                   const NodeState& state) const {
+  const PollTarget& what = targets_[target];
+  NodeEvidence node;
+  node.state = state;
+  node.health_problem = notes.health_problem;
+  node.poll_began = notes.began;
+  node.poll_ended = notes.ended;
+  if (notes.health) node.api = address_evidence(what.api, what, *notes.health);
+  if (notes.metrics && !same_address(what)) {
+    node.metrics = address_evidence(what.metrics, what, *notes.metrics);
+  }
+  return node;
+}
+
+void Doctor::poll() {
+  NodeBook book(config_, std::random_device()());
+  DoctorRound round(book, {targets_, config_.poll, config_.limits.body_bytes_max, 1}, *transport_);
+  round.run();
+  evidence_.poll = config_.poll;
+  std::size_t target = 0;
+  for (const ClusterConfig& cluster : config_.clusters) {
+    ClusterEvidence& mine = evidence_.clusters.emplace_back();
+    mine.name = cluster.cluster;
+    mine.ca_file = cluster.ca_file;
+    mine.expected_nodes = cluster.expected_nodes > 0 ? cluster.expected_nodes
+                                                     : static_cast<int>(cluster.nodes.size());
+    for (const NodeConfig& config : cluster.nodes) {
+      NodeEvidence node = node_evidence(target, round.notes()[target], book.node(target));
+      node.name = config.name;
+      if (targets_[target].token != nullptr) node.token_file = cluster.auth.token_file;
+      mine.nodes.push_back(std::move(node));
+      ++target;
+    }
+  }
+  evidence_.now = static_cast<std::int64_t>(unix_seconds(WallClock::now()));
+}
+
+// The certificates of all addresses to which a connection came about.
+void Doctor::probe() {
+  std::vector<TlsProbe> probes;
+  std::vector<AddressEvidence*> whose;
+  std::size_t target = 0;
+  for (ClusterEvidence& cluster : evidence_.clusters) {
+    for (NodeEvidence& node : cluster.nodes) {
+      for (auto* address : {&node.api, &node.metrics}) {
+        if (!*address || (*address)->connected_to.empty()) continue;
+        if ((*address)->url.scheme != "https") continue;
+        AddressEvidence& where = **address;
+        probes.push_back(
+            {where.connected_to, where.url.port, where.verified_name, targets_[target].trust});
+        whose.push_back(&where);
+      }
+      ++target;
+    }
+  }
+  std::vector<TlsFindings> findings = probe_tls(probes, Clock::now() + config_.poll.timeout);
+  for (std::size_t i = 0; i < whose.size(); ++i) whose[i]->tls = std::move(findings[i]);
+}
+
+// To the active node of the cluster, else to the first that can answer: once, since each question
+// is an entry in the node's audit log.
+std::optional<Request> Doctor::capability_request(std::size_t cluster, std::size_t first) const {
+  const std::vector<NodeEvidence>& nodes = evidence_.clusters[cluster].nodes;
+  const auto& credential = credentials_.by_cluster().at(evidence_.clusters[cluster].name);
+  bool sent = false;
+  std::optional<std::size_t> whom;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    sent = sent || !nodes[i].token_file.empty();
+    const auto& health = nodes[i].state.latest.health;
+    if (!nodes[i].api || !health || !health->initialized || health->sealed) continue;
+    if (!whom || (!health->standby && nodes[*whom].state.latest.health->standby)) whom = i;
+  }
+  if (!sent || !whom || credential.token == nullptr) return std::nullopt;
+  const PollTarget& target = targets_[first + *whom];
+  Request request;
+  request.channel = first + *whom;
+  request.url = target.api;
+  request.url.path = std::string(kCapabilitiesPath);
+  request.server_name = target.server_name;
+  request.trust = target.trust;
+  request.bearer = credential.token->get();
+  request.json_body = capabilities_question();
+  request.deadline = Clock::now() + config_.poll.timeout;
+  request.body_bytes_max = kSmallBodyMax;
+  return request;
+}
+
+void Doctor::ask_capabilities() {
+  std::size_t first = 0;
+  std::size_t open = 0;
+  for (std::size_t i = 0; i < evidence_.clusters.size(); ++i) {
+    ClusterEvidence& cluster = evidence_.clusters[i];
+    if (auto request = capability_request(i, first)) {
+      ++open;
+      transport_->start(*std::move(request), [&cluster, &open](const Answer& answer) {
+        cluster.capabilities = read_capabilities(answer);
+        --open;
+      });
+    }
+    first += cluster.nodes.size();
+  }
+  const TimePoint limit = Clock::now() + config_.poll.timeout;
+  while (open > 0) transport_->run_once(limit);
+}
+
+}  // namespace
+
+int doctor(const Config& config, bool json) {
+  harden_process();
+  log::init(LogLevel::kError, config.log.format);  // what the polls would log stands in the lines
+  auto materials = Credentials::read(config);
+  if (!materials.ok()) {
+    std::cerr << materials.error().detail << '\n';
+    return kUsage;
+  }
+  Credentials credentials;
+  credentials.take(materials.value());
+  const DoctorReport report = examine(Doctor(config, credentials).gather());
+  std::cout << (json ? doctor_json(report) : doctor_text(report));
+  return report.result() == CheckResult::kFail ? kFailed : kGood;
+}
+
+}  // namespace bao_exporter::cli

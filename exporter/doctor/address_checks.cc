@@ -1,0 +1,199 @@
+// dns, tcp and tls of one address.
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "doctor/checks.h"
+
+namespace bao_exporter::doctor {
+
+namespace {
+
+constexpr std::int64_t kDay = 86'400;
+constexpr std::int64_t kWarnDays = 7;  // as the alert BaoNodeCertificateExpires
+
+struct Words {
+  std::string finding;
+  std::string remedy;
+};
+
+bool is_address(const std::string& host) {
+  in6_addr ignored{};
+  return ::inet_pton(AF_INET, host.c_str(), &ignored) == 1 ||
+         ::inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+}
+
+// A name that could stand in server_name: the first that is no address.
+std::string candidate(const ShownCertificate& certificate) {
+  const auto& names = certificate.names;
+  const auto found = std::find_if(names.begin(), names.end(), [](const std::string& name) {
+    return !is_address(name) && !name.starts_with("*");
+  });
+  return found == names.end() ? std::string() : *found;
+}
+
+Words chain_words(const TlsFindings& tls, const ClusterEvidence& cluster, std::int64_t now) {
+  const ShownCertificate& certificate = tls.certificate;
+  const std::string of = "the certificate of " + list_words(certificate.names);
+  switch (tls.chain) {
+    case ChainFault::kUnknownAuthority:
+      return {of + " is signed by \"" + certificate.issuer + "\", an authority that ca_file (" +
+                  cluster.ca_file + ") does not have",
+              "put that authority's certificate into ca_file; if you do not know it, another "
+              "server may have answered"};
+    case ChainFault::kSelfSigned:
+      return {of + " is signed by itself, and it is not in ca_file (" + cluster.ca_file + ")",
+              "give the node a certificate of your authority, or put this one into ca_file"};
+    case ChainFault::kExpired:
+      if (certificate.not_after > now) {
+        return {"an authority above " + of + " has expired", "renew the authority's certificate"};
+      }
+      return {of + " expired on " + date_words(certificate.not_after) + ", " +
+                  duration_words(now - certificate.not_after) + " ago",
+              "renew the node's certificate and reload OpenBao (SIGHUP)"};
+    case ChainFault::kNotYetValid:
+      return {of + " is not valid before " + date_words(certificate.not_before),
+              "look at the clock of this host; else make the certificate anew"};
+    default:
+      return {of + " does not verify: " + tls.words, std::string(reason_remedy(ErrorCode::kTls))};
+  }
+}
+
+Words name_words(const AddressEvidence& address) {
+  const ShownCertificate& certificate = address.tls->certificate;
+  const std::string name = candidate(certificate);
+  std::string remedy = "make a certificate that has the name " + address.verified_name;
+  if (!name.empty()) {
+    remedy = "set server_name = \"" + name + "\" if that is this node, or " + remedy;
+  }
+  return {"the certificate is for " + list_words(certificate.names) + ", not for " +
+              address.verified_name,
+          remedy};
+}
+
+Words handshake_words(const TlsFindings& tls, const std::string& detail) {
+  switch (tls.handshake) {
+    case Handshake::kPlainHttp:
+      return {"it answers in plain HTTP where TLS is expected",
+              "correct the port, or take tls_disable out of that listener of the node"};
+    case Handshake::kSilent:
+      return {"it accepts the connection and does not answer the TLS handshake",
+              "the process hangs, or something else listens there: look after the node, correct "
+              "the port"};
+    case Handshake::kClosed:
+      return {"it closes the connection during the TLS handshake (" + tls.words + ")",
+              "something that speaks no TLS listens there, or a proxy refuses: correct the port"};
+    case Handshake::kNotTls:
+      return {"it does not answer as TLS 1.2 or later does (" + tls.words + ")",
+              "correct the port; or allow TLS 1.2 in the node's listener (tls_min_version)"};
+    default:
+      return {"TLS failed (" + detail + ")", std::string(reason_remedy(ErrorCode::kTls))};
+  }
+}
+
+Words client_words(const std::string& detail) {
+  if (detail.find("certificate required") != std::string::npos ||
+      detail.find("bad certificate") != std::string::npos) {
+    return {"it asks for a client certificate and does not take ours, or there is none (" + detail +
+                ")",
+            "set client_cert_file and client_key_file to a pair that the node's listener trusts"};
+  }
+  return {"TLS failed (" + detail + ")", std::string(reason_remedy(ErrorCode::kTls))};
+}
+
+Words failure_words(const AddressEvidence& address, const ClusterEvidence& cluster,
+                    std::int64_t now) {
+  const std::string& detail = address.failure->detail;
+  if (!address.tls)
+    return {"TLS failed (" + detail + ")", std::string(reason_remedy(ErrorCode::kTls))};
+  if (address.tls->handshake != Handshake::kCertificate) {
+    return handshake_words(*address.tls, detail);
+  }
+  if (address.tls->chain == ChainFault::kNone && address.tls->name_matches) {
+    return client_words(detail);
+  }
+  Words words;
+  if (address.tls->chain != ChainFault::kNone) words = chain_words(*address.tls, cluster, now);
+  if (!address.tls->name_matches) {
+    const Words name = name_words(address);
+    words.finding += (words.finding.empty() ? "" : "; ") + name.finding;
+    words.remedy += (words.remedy.empty() ? "" : "; ") + name.remedy;
+  }
+  return words;
+}
+
+// The poll failed, and TLS is why.
+bool tls_failed(const AddressEvidence& address) {
+  if (!address.failure) return false;
+  if (address.failure->code == ErrorCode::kTls) return true;
+  return address.tls && address.tls->handshake != Handshake::kCertificate &&
+         address.tls->handshake != Handshake::kNoConnection;
+}
+
+void check_days(const AddressEvidence& address, std::int64_t now, Findings& out) {
+  const std::string where = address.url.authority();
+  if (!address.tls || address.tls->handshake != Handshake::kCertificate) {
+    const std::string words = address.tls ? address.tls->words : std::string();
+    return out.warn("tls",
+                    where + ": the poll was good, a second handshake was not (" + words + ")",
+                    "run the doctor again; does the node limit connections?");
+  }
+  const ShownCertificate& certificate = address.tls->certificate;
+  const std::int64_t left = (certificate.not_after - now) / kDay;
+  const std::string words = where + ": the certificate of " + list_words(certificate.names) +
+                            " verifies and ends on " + date_words(certificate.not_after) + ", " +
+                            std::to_string(left) + (left == 1 ? " day" : " days") + " left";
+  if (left >= kWarnDays) return out.ok("tls", words);
+  out.warn("tls", words, "renew the node's certificate and reload OpenBao (SIGHUP)");
+}
+
+bool was_connected(const AddressEvidence& address) {
+  if (address.connected_to.empty()) return false;
+  // It was tried, and nobody ever answered: then the probe did not get through either.
+  const bool late = address.failure && address.failure->code == ErrorCode::kTimeout;
+  return !late || !address.tls || address.tls->handshake != Handshake::kNoConnection;
+}
+
+std::string tcp_words(const AddressEvidence& address, const PollConfig& poll) {
+  if (!address.failure) return "no connection";
+  if (address.failure->code != ErrorCode::kTimeout) return address.failure->detail;
+  return "no connection within " + std::to_string(poll.timeout.count()) + " ms";
+}
+
+}  // namespace
+
+bool check_address(const AddressEvidence& address, const ClusterEvidence& cluster,
+                   const Evidence& all, Findings& out) {
+  const std::string& host = address.url.host;
+  const std::string where = address.url.authority();
+  const bool connected = was_connected(address);
+  if (address.failure && address.failure->code == ErrorCode::kDns) {
+    out.fail("dns", ErrorCode::kDns, host + ": " + address.failure->detail);
+    return false;
+  }
+  if (is_address(host)) {
+    out.ok("dns", host + " is an address, there is nothing to look up");
+  } else {
+    out.ok("dns", host + (connected ? " is " + address.connected_to : " has an address"));
+  }
+  if (!connected) {
+    const ErrorCode code = address.failure ? address.failure->code : ErrorCode::kConnect;
+    out.fail("tcp", where + ": " + tcp_words(address, all.poll),
+             std::string(reason_remedy(ErrorCode::kConnect)), code);
+    return false;
+  }
+  out.ok("tcp", where + " accepts connections");
+  if (address.url.scheme == "http") {
+    out.ok("tls", where + ": plain HTTP (demo)");
+    return true;
+  }
+  if (tls_failed(address)) {
+    const Words words = failure_words(address, cluster, all.now);
+    out.fail("tls", where + ": " + words.finding, words.remedy, address.failure->code);
+    return false;
+  }
+  check_days(address, all.now, out);
+  return true;
+}
+
+}  // namespace bao_exporter::doctor

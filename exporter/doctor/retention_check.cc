@@ -1,0 +1,86 @@
+// What a body tells of prometheus_retention_time: OpenBao itself tells it nowhere.
+//
+// Known: a series that is not written for that long is gone from the body. core_unseal is written
+// when a key to unseal is given, core_post_unseal when a node becomes active or begins to serve
+// reads as a standby. So on an active node core_post_unseal was written, after its process began;
+// when it is gone, the retention is shorter than the age of the process. That they are there says
+// how long they were kept only where the moment is known: on an active node by active_time.
+#include <charconv>
+#include <cmath>
+
+#include "doctor/checks.h"
+
+namespace bao_exporter::doctor {
+
+namespace {
+
+constexpr std::int64_t kDefaultRetention = 24 * 3'600;  // OpenBao's own
+constexpr std::int64_t kNanoseconds = 1'000'000'000;
+
+struct BodyAge {
+  std::optional<double> process_start;  // unix seconds
+  bool unseal_series = false;
+};
+
+std::optional<double> value_of(const FamilyPart& family) {
+  const std::string_view line = family.lines.substr(0, family.lines.find('\n'));
+  const std::string_view value = line.substr(line.rfind(' ') + 1);
+  double number = 0;
+  const auto read = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (read.ec != std::errc() || !std::isfinite(number)) return std::nullopt;
+  return number;
+}
+
+BodyAge age_of(const NodePart& part) {
+  BodyAge age;
+  for (const FamilyPart& family : part.families()) {
+    if (family.name == "process_start_time_seconds") age.process_start = value_of(family);
+    age.unseal_series = age.unseal_series || family.name.ends_with("_core_unseal") ||
+                        family.name.ends_with("_core_post_unseal");
+  }
+  return age;
+}
+
+}  // namespace
+
+void check_retention(const NodeEvidence& node, const Evidence& all, Findings& out) {
+  const Outcome& latest = node.state.latest;
+  if (node.state.reason == ErrorCode::kTelemetryDisabled) {
+    return out.fail("retention", ErrorCode::kTelemetryDisabled,
+                    "prometheus_retention_time is 0: the node keeps no metrics");
+  }
+  const Role role = node.state.role;
+  if (latest.part == nullptr || (role != Role::kActive && role != Role::kStandby)) return;
+  const BodyAge body = age_of(*latest.part);
+  if (!body.process_start) {
+    return out.ok("retention", "not known: the body has no process_start_time_seconds");
+  }
+  const std::int64_t now = latest.health && latest.health->server_time > 0
+                               ? latest.health->server_time
+                               : static_cast<std::int64_t>(node.poll_ended);
+  const std::int64_t age = now - static_cast<std::int64_t>(*body.process_start);
+  const std::int64_t interval =
+      std::chrono::duration_cast<std::chrono::seconds>(all.poll.interval).count();
+  const std::string since_start = duration_words(age) + " after its start";
+  if (!body.unseal_series) {
+    if (role != Role::kActive || age >= kDefaultRetention) {
+      return out.ok("retention",
+                    "not known: what it wrote when it was unsealed is not there, " + since_start);
+    }
+    return out.warn("retention",
+                    "below " + duration_words(age) +
+                        ": what it wrote when it became active is gone, " + since_start,
+                    "it must be well above poll.interval (" + duration_words(interval) +
+                        "), or series vanish between polls: raise prometheus_retention_time in "
+                        "the node's telemetry stanza (OpenBao's own is 24h)");
+  }
+  if (age <= interval) return out.ok("retention", "not known yet, " + since_start);
+  if (role == Role::kActive && latest.active_time) {
+    const std::int64_t kept = std::min(age, now - *latest.active_time / kNanoseconds);
+    if (kept > interval) return out.ok("retention", "at least " + duration_words(kept));
+  }
+  out.ok("retention", "at least " + duration_words(age) +
+                          " if the node was unsealed at its start: what it wrote then is there");
+}
+
+}  // namespace bao_exporter::doctor

@@ -45,7 +45,8 @@ void settle_role(Outcome& outcome, const PollAnswers& answers, const BodyFacts& 
   if (outcome.health) {
     outcome.role = outcome.health->role();
     outcome.role_source = RoleSource::kHealth;
-  } else if (facts.core_unsealed == false && !facts.core_active.value_or(false)) {
+  } else if (facts.core_active == false && facts.core_unsealed == false) {
+    // It was unsealed once. Without core_active it may as well be uninitialized: not told.
     outcome.role = Role::kSealed;
     outcome.role_source = RoleSource::kSealStatus;
   } else if (facts.core_active) {

@@ -381,9 +381,9 @@ class ByMetricsAlone:
 @pytest.mark.parametrize(
     "state",
     [
-        # A node sealed at run time goes on to say 0 of core_active, as a standby does; one that was
-        # sealed or empty at its start has never been either: absent is not 0.
-        ByMetricsAlone("sealed", sealed, "sealed", "standby", {"0"}),
+        # A node sealed at run time goes on to say 0 of core_active, as a standby does, and 0 of
+        # core_unsealed; one that was sealed or empty at its start says nothing of core_active.
+        ByMetricsAlone("sealed", sealed, "sealed", "sealed", {"0"}),
         ByMetricsAlone("sealed since its start", started_sealed, "sealed", "unknown", set()),
         ByMetricsAlone("uninitialized", uninitialized, "uninitialized", "unknown", set()),
     ],

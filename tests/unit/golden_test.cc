@@ -46,6 +46,7 @@ std::string served(const std::string& name) {
 TEST_CASE("each golden case is served byte for byte as it is written down") {
   std::set<std::string> cases;
   for (const auto& entry : std::filesystem::directory_iterator(kGolden)) {
+    if (!entry.is_regular_file()) continue;  // folders are of other tests
     const std::string name = entry.path().filename().string();
     cases.insert(name.substr(0, name.find('.')));
   }

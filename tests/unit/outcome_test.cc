@@ -328,6 +328,24 @@ TEST_CASE("in the profile active a body that does not say active is read and not
   CHECK(active.part != nullptr);
 }
 
+TEST_CASE("without health a node that was unsealed once and is not now is sealed") {
+  const auto judged = [](const std::string& body) {
+    return judge_poll({std::nullopt, exposition(body), std::nullopt}, options());
+  };
+  const std::string sealed = "vault_core_unsealed{cluster=\"lab\"} 0\n";
+  const Outcome at_runtime = judged("vault_core_active 0\n" + sealed);
+  CHECK(at_runtime.role == Role::kSealed);
+  CHECK(at_runtime.role_source == RoleSource::kSealStatus);
+  CHECK(at_runtime.part != nullptr);
+  // The sample of the start stays for a while beside the real one.
+  const std::string started = "vault_core_unsealed{cluster=\"\"} 0\n";
+  CHECK(
+      judged("vault_core_active 0\n" + started + "vault_core_unsealed{cluster=\"lab\"} 1\n").role ==
+      Role::kStandby);
+  // Never active nor standby: it may as well be uninitialized.
+  CHECK(judged(sealed).role == Role::kUnknown);
+}
+
 TEST_CASE("with the host's name in its gauges a node is known all the same") {
   const std::string body =
       "# TYPE vault_host_1_core_active gauge\nvault_host_1_core_active 0\n"

@@ -33,29 +33,29 @@ struct NodeState {
   // Its last poll.
   Outcome latest;
   bool polled = false;
-  bool contradicted = false;  // asked again because health and body contradicted each other
-  std::optional<BodyFacts> suspected_as;  // asked again because it showed itself as this
+  bool contradicted = false;        // asked again because health and body contradicted each other
   bool claim_questioned = false;    // asked again because another node claims to be active, too
   bool claim_looked_twice = false;  // this claim to be active stayed when it was questioned
   bool counted_poll = true;         // in bao_node_polls_total, by what was published of it
+  bool advised = false;             // its body was looked at for what is worth telling
+  bool may_move = false;            // a single active address
+  bool seen_as_two = false;         // asked again, another server answered
+  std::optional<BodyFacts> suspected_as;  // asked again because it showed itself as this
   TimePoint started;
   double ended = 0;                    // seconds since 1970
-  bool advised = false;                // its body was looked at for what is worth telling
   std::optional<double> clock_offset;  // seconds
 
   // Whose body its polls gave.
-  bool may_move = false;     // a single active address
-  KnownIdentity known;       // as it was last served
-  BodyFacts shown;           // in its last poll with a body
-  int polls_as_shown = 0;    // polls in a row that showed the same
-  bool seen_as_two = false;  // in its last poll
-  int rejections = 0;        // polls in a row that became standby_rejected
+  KnownIdentity known;     // as it was last served
+  BodyFacts shown;         // in its last poll with a body
+  int polls_as_shown = 0;  // polls in a row that showed the same
+  int rejections = 0;      // polls in a row that became standby_rejected
 
   // What is published of it.
+  std::string detail;  // for the reason; empty when it is ok
   Role role = Role::kUnknown;
   Role decided_from = Role::kUnknown;  // what its last poll said when that was decided
   ErrorCode reason = ErrorCode::kNotPolled;
-  std::string detail;            // for the reason; empty when it is ok
   bool stayed_active = false;    // as published before, too
   bool served = false;           // its samples are in the snapshot
   bool claim_confirmed = false;  // reported beside another active node: see arbiter.h

@@ -72,6 +72,7 @@ bao_python_test(e2e test_failovers TIMEOUT 480)
 bao_python_test(e2e test_failovers_defaults TIMEOUT 600)
 bao_python_test(e2e test_forwarding_standbys TIMEOUT 200)
 bao_python_test(e2e test_node_states TIMEOUT 400)
+bao_python_test(e2e test_doctor_golden TIMEOUT 400)
 bao_python_test(e2e test_doctor TIMEOUT 300)
 
 # What the documents say against what the binary says.

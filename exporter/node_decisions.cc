@@ -57,7 +57,7 @@ struct NodeBook::Refusal {
   bool role_stays = false;
 };
 
-// The members of a cluster, and what they showed; `node` as `outcome` has it.
+// The members of a cluster, and what their last polls showed.
 struct NodeBook::Members {
   std::vector<std::size_t> nodes;
   std::vector<std::string> names;

@@ -23,13 +23,32 @@ bool is_address(const std::string& host) {
          ::inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
 }
 
-// A name that could stand in server_name: the first that is no address.
-std::string candidate(const ShownCertificate& certificate) {
-  const auto& names = certificate.names;
-  const auto found = std::find_if(names.begin(), names.end(), [](const std::string& name) {
-    return !is_address(name) && !name.starts_with("*");
-  });
-  return found == names.end() ? std::string() : *found;
+bool has_name(const ShownCertificate& certificate, const std::string& name) {
+  return std::find(certificate.names.begin(), certificate.names.end(), name) !=
+         certificate.names.end();
+}
+
+// In a certificate that is not the same one.
+bool another_has(const ClusterEvidence& cluster, const ShownCertificate& certificate,
+                 const std::string& name) {
+  const auto has = [&](const std::optional<AddressEvidence>& address) {
+    return address && address->tls && address->tls->certificate.names != certificate.names &&
+           has_name(address->tls->certificate, name);
+  };
+  return std::any_of(cluster.nodes.begin(), cluster.nodes.end(),
+                     [&](const NodeEvidence& node) { return has(node.api) || has(node.metrics); });
+}
+
+// A name that could stand in server_name: one that tells this node from the others, if there is
+// one.
+std::string candidate(const ShownCertificate& certificate, const ClusterEvidence& cluster) {
+  std::string first;
+  for (const std::string& name : certificate.names) {
+    if (is_address(name) || name.starts_with("*") || name == "localhost") continue;
+    if (!another_has(cluster, certificate, name)) return name;
+    if (first.empty()) first = name;
+  }
+  return first;
 }
 
 Words chain_words(const TlsFindings& tls, const ClusterEvidence& cluster, std::int64_t now) {
@@ -59,11 +78,14 @@ Words chain_words(const TlsFindings& tls, const ClusterEvidence& cluster, std::i
   }
 }
 
-Words name_words(const AddressEvidence& address) {
+Words name_words(const AddressEvidence& address, const ClusterEvidence& cluster) {
   const ShownCertificate& certificate = address.tls->certificate;
-  const std::string name = candidate(certificate);
+  const std::string& host = address.url.host;
+  const std::string name = candidate(certificate, cluster);
   std::string remedy = "make a certificate that has the name " + address.verified_name;
-  if (!name.empty()) {
+  if (address.verified_name != host && has_name(certificate, host)) {
+    remedy = "take server_name out: the certificate has " + host;
+  } else if (!name.empty()) {
     remedy = "set server_name = \"" + name + "\" if that is this node, or " + remedy;
   }
   return {"the certificate is for " + list_words(certificate.names) + ", not for " +
@@ -115,7 +137,7 @@ Words failure_words(const AddressEvidence& address, const ClusterEvidence& clust
   Words words;
   if (address.tls->chain != ChainFault::kNone) words = chain_words(*address.tls, cluster, now);
   if (!address.tls->name_matches) {
-    const Words name = name_words(address);
+    const Words name = name_words(address, cluster);
     words.finding += (words.finding.empty() ? "" : "; ") + name.finding;
     words.remedy += (words.remedy.empty() ? "" : "; ") + name.remedy;
   }

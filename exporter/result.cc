@@ -86,7 +86,7 @@ constexpr std::array<std::string_view, kErrorCodeCount> kRemedies = {
     "correct the path",
     "exempt sys/metrics, or raise poll.interval",
     "during a failover wait some seconds; longer: quorum is lost, look after the nodes",
-    "unseal it; look after the auto-unseal",
+    "unseal it: bao operator unseal; with auto-unseal, the node's log says why it failed",
     "initialize it or join it; is its storage the right one?",
     "look after the node, or after the proxy that answered in its place",
     "something else answers at this address: correct it",

@@ -155,6 +155,7 @@ void check_identity(const Patient& patient, Findings& out) {
                                      : detail);
   }
   const Role role = patient.node.state.role;
+  if (role == Role::kSealed || role == Role::kUninitialized) return;  // health says it
   if (role == Role::kUnreachable || (!patient.api_reached && !patient.metrics_reached)) return;
   if (patient.latest().disagreement) {
     return out.fail("identity",

@@ -237,7 +237,7 @@ def test_a_frozen_node_is_told_and_delays_no_other(own, tmp_path):
         own.wait_active()
     name = own.nodes[standby].name
     assert report.failed() == {(name, "tls"): "timeout"}
-    assert "does not answer the TLS handshake" in report.words(name, "tls")
+    assert "does not answer the TLS handshake within 1 s" in report.words(name, "tls")
     assert 2.0 <= took < 8.0  # its poll and its handshake, a second each
 
 

@@ -160,6 +160,16 @@ def test_a_question_about_the_token_that_hangs_is_a_warning(rig):
     assert report.seconds < rig.timeout + 2
 
 
+def test_a_question_about_the_token_that_no_active_node_takes_is_to_be_asked_again(rig):
+    for node in rig.nodes:
+        node.role = "standby"
+        node.faults[CAPABILITIES] = lambda exchange: exchange.answer(307, b"")
+    report = Report(rig)
+    assert report.findings["-", "capability"]["result"] == "WARN"
+    assert report.words("-", "capability").startswith("cannot be asked now: ")
+    assert report.words("-", "active") == "all 3 listed nodes are standby"
+
+
 def test_telemetry_that_is_off_is_told_at_retention(rig):
     rig.nodes[0].faults[METRICS] = lambda exchange: exchange.answer(
         400, b"prometheus is not enabled", "text/plain; charset=utf-8")

@@ -70,18 +70,23 @@ constexpr std::array<std::string_view, kErrorCodeCount> kRemedies = {
     "report it, if you see it",
     "restart it",
     "give the node's own address, not that of a proxy",
-    "poll a metrics_only listener of the node (metrics_url)",
+    "poll a metrics_only listener of the node (metrics_url), or set disable_standby_reads = false "
+    "on "
+    "the nodes, or profile = \"active\" here",
     "right after minting or a step-down it passes by itself; else write a good token to "
     "openbao.auth.token_file",
-    "make a new token (README) and write it to openbao.auth.token_file",
-    "give it the policy: path \"sys/metrics\" { capabilities = [\"read\"] }",
-    "set metrics_url to the listener that is meant for it",
+    "make a new one: bao token create -orphan -period=24h -policy=metrics-read, and write it to "
+    "openbao.auth.token_file",
+    "add path \"sys/metrics\" { capabilities = [\"read\"] } to one of its policies, or make a "
+    "token "
+    "that has it: bao token create -orphan -period=24h -policy=metrics-read",
+    "set metrics_url to the node's listener for metrics, or take disallow_metrics out",
     "set prometheus_retention_time in the node's telemetry stanza, well above poll.interval",
     "use the root namespace's path, and a token of the root namespace",
     "correct the path",
     "exempt sys/metrics, or raise poll.interval",
     "during a failover wait some seconds; longer: quorum is lost, look after the nodes",
-    "unseal it; look after the auto-unseal",
+    "unseal it: bao operator unseal; with auto-unseal, the node's log says why it failed",
     "initialize it or join it; is its storage the right one?",
     "look after the node, or after the proxy that answered in its place",
     "something else answers at this address: correct it",
@@ -92,10 +97,12 @@ constexpr std::array<std::string_view, kErrorCodeCount> kRemedies = {
     "limit",
     "look who puts so much into a label; when it is right so, raise the limit",
     "look who puts so much into a label; when it is right so, raise the limit",
-    "api_url or metrics_url leads to a load balancer, to another node or into another cluster: give "
+    "api_url or metrics_url leads to a load balancer, to another node or into another cluster: "
+    "give "
     "the node's own address",
     "behind a load balancer, give each node's own address",
-    "give each entry its own node's address, or remove one",
+    "one of the two addresses is wrong, or both are a load balancer's: give each entry its own "
+    "node's address",
     "one poll of it is a failover; longer: that node hangs or is cut off, look after it, or "
     "restart it",
     "do what bao-exporter check says of the file",

@@ -23,13 +23,32 @@ bool is_address(const std::string& host) {
          ::inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
 }
 
-// A name that could stand in server_name: the first that is no address.
-std::string candidate(const ShownCertificate& certificate) {
-  const auto& names = certificate.names;
-  const auto found = std::find_if(names.begin(), names.end(), [](const std::string& name) {
-    return !is_address(name) && !name.starts_with("*");
-  });
-  return found == names.end() ? std::string() : *found;
+bool has_name(const ShownCertificate& certificate, const std::string& name) {
+  return std::find(certificate.names.begin(), certificate.names.end(), name) !=
+         certificate.names.end();
+}
+
+// In a certificate that is not the same one.
+bool another_has(const ClusterEvidence& cluster, const ShownCertificate& certificate,
+                 const std::string& name) {
+  const auto has = [&](const std::optional<AddressEvidence>& address) {
+    return address && address->tls && address->tls->certificate.names != certificate.names &&
+           has_name(address->tls->certificate, name);
+  };
+  return std::any_of(cluster.nodes.begin(), cluster.nodes.end(),
+                     [&](const NodeEvidence& node) { return has(node.api) || has(node.metrics); });
+}
+
+// A name that could stand in server_name: one that tells this node from the others, if there is
+// one.
+std::string candidate(const ShownCertificate& certificate, const ClusterEvidence& cluster) {
+  std::string first;
+  for (const std::string& name : certificate.names) {
+    if (is_address(name) || name.starts_with("*") || name == "localhost") continue;
+    if (!another_has(cluster, certificate, name)) return name;
+    if (first.empty()) first = name;
+  }
+  return first;
 }
 
 Words chain_words(const TlsFindings& tls, const ClusterEvidence& cluster, std::int64_t now) {
@@ -39,8 +58,9 @@ Words chain_words(const TlsFindings& tls, const ClusterEvidence& cluster, std::i
     case ChainFault::kUnknownAuthority:
       return {of + " is signed by \"" + certificate.issuer + "\", an authority that ca_file (" +
                   cluster.ca_file + ") does not have",
-              "put that authority's certificate into ca_file; if you do not know it, another "
-              "server may have answered"};
+              "if \"" + certificate.issuer +
+                  "\" is your nodes' authority, put its certificate into ca_file; if not, another "
+                  "server answered: correct the address"};
     case ChainFault::kSelfSigned:
       return {of + " is signed by itself, and it is not in ca_file (" + cluster.ca_file + ")",
               "give the node a certificate of your authority, or put this one into ca_file"};
@@ -59,11 +79,14 @@ Words chain_words(const TlsFindings& tls, const ClusterEvidence& cluster, std::i
   }
 }
 
-Words name_words(const AddressEvidence& address) {
+Words name_words(const AddressEvidence& address, const ClusterEvidence& cluster) {
   const ShownCertificate& certificate = address.tls->certificate;
-  const std::string name = candidate(certificate);
+  const std::string& host = address.url.host;
+  const std::string name = candidate(certificate, cluster);
   std::string remedy = "make a certificate that has the name " + address.verified_name;
-  if (!name.empty()) {
+  if (address.verified_name != host && has_name(certificate, host)) {
+    remedy = "take server_name out: the certificate has " + host;
+  } else if (!name.empty()) {
     remedy = "set server_name = \"" + name + "\" if that is this node, or " + remedy;
   }
   return {"the certificate is for " + list_words(certificate.names) + ", not for " +
@@ -71,15 +94,22 @@ Words name_words(const AddressEvidence& address) {
           remedy};
 }
 
-Words handshake_words(const TlsFindings& tls, const std::string& detail) {
+std::string timeout_words(const PollConfig& poll) {
+  const auto milliseconds = poll.timeout.count();
+  if (milliseconds % 1000 == 0) return "within " + duration_words(milliseconds / 1000);
+  return "within " + std::to_string(milliseconds) + " ms";
+}
+
+Words handshake_words(const TlsFindings& tls, const std::string& detail, const PollConfig& poll) {
   switch (tls.handshake) {
     case Handshake::kPlainHttp:
       return {"it answers in plain HTTP where TLS is expected",
               "correct the port, or take tls_disable out of that listener of the node"};
     case Handshake::kSilent:
-      return {"it accepts the connection and does not answer the TLS handshake",
-              "the process hangs, or something else listens there: look after the node, correct "
-              "the port"};
+      return {
+          "it accepts the connection and does not answer the TLS handshake " + timeout_words(poll),
+          "the process hangs, or something else listens there: look after the node, correct "
+          "the port"};
     case Handshake::kClosed:
       return {"it closes the connection during the TLS handshake (" + tls.words + ")",
               "something that speaks no TLS listens there, or a proxy refuses: correct the port"};
@@ -102,20 +132,20 @@ Words client_words(const std::string& detail) {
 }
 
 Words failure_words(const AddressEvidence& address, const ClusterEvidence& cluster,
-                    std::int64_t now) {
+                    const Evidence& all) {
   const std::string& detail = address.failure->detail;
   if (!address.tls)
     return {"TLS failed (" + detail + ")", std::string(reason_remedy(ErrorCode::kTls))};
   if (address.tls->handshake != Handshake::kCertificate) {
-    return handshake_words(*address.tls, detail);
+    return handshake_words(*address.tls, detail, all.poll);
   }
   if (address.tls->chain == ChainFault::kNone && address.tls->name_matches) {
     return client_words(detail);
   }
   Words words;
-  if (address.tls->chain != ChainFault::kNone) words = chain_words(*address.tls, cluster, now);
+  if (address.tls->chain != ChainFault::kNone) words = chain_words(*address.tls, cluster, all.now);
   if (!address.tls->name_matches) {
-    const Words name = name_words(address);
+    const Words name = name_words(address, cluster);
     words.finding += (words.finding.empty() ? "" : "; ") + name.finding;
     words.remedy += (words.remedy.empty() ? "" : "; ") + name.remedy;
   }
@@ -154,10 +184,28 @@ bool was_connected(const AddressEvidence& address) {
   return !late || !address.tls || address.tls->handshake != Handshake::kNoConnection;
 }
 
-std::string tcp_words(const AddressEvidence& address, const PollConfig& poll) {
-  if (!address.failure) return "no connection";
-  if (address.failure->code != ErrorCode::kTimeout) return address.failure->detail;
-  return "no connection within " + std::to_string(poll.timeout.count()) + " ms";
+// libcurl's words begin with the address, which the line has already, and end with the system's.
+std::string system_words(const std::string& detail) {
+  const std::size_t open = detail.rfind(" (");
+  if (open == std::string::npos || !detail.ends_with(")")) return detail;
+  return detail.substr(open + 2, detail.size() - open - 3);
+}
+
+Words tcp_words(const AddressEvidence& address, const PollConfig& poll) {
+  const std::string remedy(reason_remedy(ErrorCode::kConnect));
+  if (!address.failure) return {"no connection", remedy};
+  if (address.failure->code == ErrorCode::kTimeout) {
+    return {"no connection " + timeout_words(poll), remedy};
+  }
+  const std::string words = system_words(address.failure->detail);
+  if (words != "Connection refused") return {words, remedy};
+  return {"connection refused",
+          "start OpenBao, or correct the port; a firewall that rejects looks the same"};
+}
+
+std::string dns_words(const std::string& host, const std::string& detail) {
+  return detail.starts_with("Could not resolve host") ? host + " has no address"
+                                                      : host + ": " + detail;
 }
 
 }  // namespace
@@ -168,7 +216,7 @@ bool check_address(const AddressEvidence& address, const ClusterEvidence& cluste
   const std::string where = address.url.authority();
   const bool connected = was_connected(address);
   if (address.failure && address.failure->code == ErrorCode::kDns) {
-    out.fail("dns", ErrorCode::kDns, host + ": " + address.failure->detail);
+    out.fail("dns", ErrorCode::kDns, dns_words(host, address.failure->detail));
     return false;
   }
   if (is_address(host)) {
@@ -178,8 +226,8 @@ bool check_address(const AddressEvidence& address, const ClusterEvidence& cluste
   }
   if (!connected) {
     const ErrorCode code = address.failure ? address.failure->code : ErrorCode::kConnect;
-    out.fail("tcp", where + ": " + tcp_words(address, all.poll),
-             std::string(reason_remedy(ErrorCode::kConnect)), code);
+    const Words words = tcp_words(address, all.poll);
+    out.fail("tcp", where + ": " + words.finding, words.remedy, code);
     return false;
   }
   out.ok("tcp", where + " accepts connections");
@@ -188,7 +236,7 @@ bool check_address(const AddressEvidence& address, const ClusterEvidence& cluste
     return true;
   }
   if (tls_failed(address)) {
-    const Words words = failure_words(address, cluster, all.now);
+    const Words words = failure_words(address, cluster, all);
     out.fail("tls", where + ": " + words.finding, words.remedy, address.failure->code);
     return false;
   }

@@ -8,21 +8,96 @@ namespace bao_exporter::doctor {
 
 namespace {
 
+void check_what_it_may(const CapabilityVerdict& verdict, Findings& out) {
+  constexpr std::string_view kCheck = "capability";
+  const std::string anew =
+      "make a token with this policy alone: path \"sys/metrics\" { capabilities = [\"read\"] }; "
+      "write it to openbao.auth.token_file; then revoke the ";
+  if (verdict.root) {
+    return out.fail(kCheck, "it is a root token: it may do everything", anew + "root token",
+                    ErrorCode::kTokenExcess);
+  }
+  if (!verdict.reads_metrics) {
+    return out.fail(kCheck, ErrorCode::kForbidden, "it may not read sys/metrics");
+  }
+  if (!verdict.excess.empty()) {
+    std::string words;
+    for (const std::string& path : verdict.excess) words += (words.empty() ? "" : "; ") + path;
+    return out.warn(kCheck, "it may do more than read metrics: " + words, anew + "old one",
+                    ErrorCode::kTokenExcess);
+  }
+  out.ok(kCheck, "it may read sys/metrics, and nothing else that was asked for");
+}
+
+bool forbidden_at_a_node(const ClusterEvidence& cluster) {
+  return std::any_of(cluster.nodes.begin(), cluster.nodes.end(), [](const NodeEvidence& node) {
+    return node.state.reason == ErrorCode::kForbidden;
+  });
+}
+
+void check_capability(const ClusterEvidence& cluster, Findings& out) {
+  if (!cluster.capabilities) return;
+  const Result<Capabilities>& capabilities = *cluster.capabilities;
+  if (capabilities.ok()) {
+    const CapabilityVerdict verdict = judge_capabilities(capabilities.value());
+    if (!verdict.reads_metrics && forbidden_at_a_node(cluster)) return;  // its token line says it
+    return check_what_it_may(verdict, out);
+  }
+  const Error& error = capabilities.error();
+  if (error.code == ErrorCode::kForbidden) {
+    return out.warn("capability", "cannot be asked: the token has no default policy",
+                    "nothing, if you know its policies; else add to them: path "
+                    "\"sys/capabilities-self\" { capabilities = [\"update\"] }");
+  }
+  if (error.code == ErrorCode::kTokenRejected || error.code == ErrorCode::kStandbyRejected) return;
+  if (error.detail == "HTTP 307") {
+    return out.warn(
+        "capability",
+        "cannot be asked now: the standby passes the question on, and no node is active",
+        "run the doctor again when one is");
+  }
+  out.warn("capability", "cannot be asked: " + error.detail, std::string(reason_remedy(error.code)),
+           error.code);
+}
+
+// No node is active, as far as they were asked.
+void check_none_active(const ClusterEvidence& cluster, Findings& out) {
+  std::size_t standby = 0;
+  bool failed = true;  // all nodes, each with a line of its own
+  std::vector<std::string> silent;
+  for (const NodeEvidence& node : cluster.nodes) {
+    const Role role = node.state.role;
+    if (role == Role::kStandby) ++standby;
+    if (role == Role::kUnreachable || role == Role::kUnknown) silent.push_back(node.name);
+    failed = failed && node.state.reason != ErrorCode::kOk;
+  }
+  const std::size_t listed = cluster.nodes.size();
+  const std::size_t answering = listed - silent.size();
+  if (answering == 0) {
+    if (failed) return;
+    return out.fail("active", "no node tells its role",
+                    "set api_url to the API listener of each node");
+  }
+  if (standby == listed) {
+    return out.fail("active",
+                    listed == 1 ? "the one listed node is standby"
+                                : "all " + std::to_string(listed) + " listed nodes are standby",
+                    "list the active node, too; during a failover wait some seconds");
+  }
+  out.fail("active",
+           "none of the " + std::to_string(answering) + " that answer is active" +
+               (silent.empty() ? "" : "; not asked: " + list_words(silent)),
+           "first do what their lines say; then: more than half of the nodes must be up and "
+           "unsealed");
+}
+
 void check_active(const ClusterEvidence& cluster, Findings& out) {
   std::vector<std::string> active;
-  std::size_t answering = 0;
   for (const NodeEvidence& node : cluster.nodes) {
     if (node.state.role == Role::kActive) active.push_back(node.name);
-    if (node.state.role != Role::kUnreachable && node.state.role != Role::kUnknown) ++answering;
   }
   if (active.size() == 1) return out.ok("active", active.front() + " is the active node");
-  if (active.empty()) {
-    return out.fail("active",
-                    "no node is active; " + std::to_string(answering) + " of " +
-                        std::to_string(cluster.nodes.size()) + " answer",
-                    "unseal and start nodes until more than half of the cluster is up; during a "
-                    "failover wait some seconds; is the active node listed here?");
-  }
+  if (active.empty()) return check_none_active(cluster, out);
   out.fail("active", list_words(active) + " all say that they are active, twice",
            "compare sys/leader of each: cut off or hanging ones must be stopped; two clusters "
            "need two [[openbao]] entries");
@@ -96,6 +171,7 @@ void check_names(const ClusterEvidence& cluster, Findings& out) {
 
 std::vector<Finding> check_cluster(const ClusterEvidence& cluster) {
   Findings out;
+  check_capability(cluster, out);
   check_active(cluster, out);
   check_count(cluster, out);
   check_versions(cluster, out);

@@ -10,7 +10,6 @@ namespace bao_exporter::doctor {
 namespace {
 
 constexpr std::int64_t kClockSecondsMax = 2;
-constexpr std::string_view kPolicy = R"(path "sys/metrics" { capabilities = ["read"] })";
 
 template <std::size_t N>
 bool one_of(ErrorCode code, const std::array<ErrorCode, N>& list) {
@@ -68,13 +67,21 @@ void check_health(Patient& patient, Findings& out) {
   out.ok("health", words);
 }
 
-std::string token_remedy(ErrorCode code) {
-  std::string remedy(reason_remedy(code));
-  if (code != ErrorCode::kTokenRejected) return remedy;
-  return remedy + ": bao token create -orphan -period=24h -policy=metrics-read";
+// Nothing that it said could be about the token.
+bool could_not_judge(const Patient& patient) {
+  const Role role = patient.node.state.role;
+  return !patient.metrics_reached || role == Role::kUnreachable || role == Role::kSealed ||
+         role == Role::kUninitialized ||
+         one_of(patient.reason(), std::array{ErrorCode::kSealed, ErrorCode::kUninitialized});
+}
+
+// OpenBao looks at the token first, then whether it keeps metrics.
+bool took_token(const Patient& patient) {
+  return patient.latest().part != nullptr || patient.reason() == ErrorCode::kTelemetryDisabled;
 }
 
 void check_token(Patient& patient, Findings& out) {
+  if (could_not_judge(patient)) return;
   const std::string& file = patient.node.token_file;
   if (file.empty()) {
     if (!is_about_token(patient.reason())) return out.ok("token", "no token is sent");
@@ -86,46 +93,10 @@ void check_token(Patient& patient, Findings& out) {
   }
   if (is_about_token(patient.reason())) {
     patient.told = true;
-    return out.fail("token", file + ": " + patient.detail(), token_remedy(patient.reason()),
-                    patient.reason());
+    return out.fail("token", patient.reason(), file + ": " + patient.detail());
   }
-  out.ok("token", file + (patient.latest().part != nullptr
-                              ? " can be read, and the node takes it"
-                              : " can be read; the node did not get to judge it"));
-}
-
-void check_what_it_may(const CapabilityVerdict& verdict, Findings& out) {
-  constexpr std::string_view kCheck = "capability";
-  const std::string anew = "make a token with that policy alone: " + std::string(kPolicy);
-  if (verdict.root) {
-    return out.fail(kCheck, "it is a root token: it may do everything",
-                    "a root token must not be here: revoke it; " + anew, ErrorCode::kTokenExcess);
-  }
-  if (!verdict.reads_metrics) {
-    return out.fail(kCheck, ErrorCode::kForbidden, "it may not read sys/metrics");
-  }
-  if (!verdict.excess.empty()) {
-    std::string words;
-    for (const std::string& path : verdict.excess) words += (words.empty() ? "" : "; ") + path;
-    return out.warn(kCheck, "it may do more than read metrics: " + words, anew,
-                    ErrorCode::kTokenExcess);
-  }
-  out.ok(kCheck, "it may read sys/metrics, and nothing else that was asked for");
-}
-
-void check_capability(const Patient& patient, Findings& out) {
-  if (patient.node.token_file.empty() || !patient.cluster.capabilities) return;
-  const Result<Capabilities>& capabilities = *patient.cluster.capabilities;
-  if (capabilities.ok()) return check_what_it_may(judge_capabilities(capabilities.value()), out);
-  const Error& error = capabilities.error();
-  if (error.code == ErrorCode::kForbidden) {
-    return out.warn("capability", "cannot be asked: the token has no default policy",
-                    "nothing, if you know its policies; else add to them: path "
-                    "\"sys/capabilities-self\" { capabilities = [\"update\"] }");
-  }
-  if (is_about_token(error.code)) return;  // the line above says it
-  out.warn("capability", "cannot be asked: " + error.detail, std::string(reason_remedy(error.code)),
-           error.code);
+  out.ok("token", file + (took_token(patient) ? " can be read, and the node takes it"
+                                              : " can be read; the node did not get to judge it"));
 }
 
 void check_metrics(const Patient& patient, Findings& out) {
@@ -184,6 +155,7 @@ void check_identity(const Patient& patient, Findings& out) {
                                      : detail);
   }
   const Role role = patient.node.state.role;
+  if (role == Role::kSealed || role == Role::kUninitialized) return;  // health says it
   if (role == Role::kUnreachable || (!patient.api_reached && !patient.metrics_reached)) return;
   if (patient.latest().disagreement) {
     return out.fail("identity",
@@ -209,7 +181,6 @@ std::vector<Finding> check_node(const NodeEvidence& node, const ClusterEvidence&
   if (node.metrics) patient.metrics_reached = check_address(*node.metrics, cluster, all, out);
   check_health(patient, out);
   check_token(patient, out);
-  check_capability(patient, out);
   check_metrics(patient, out);
   check_retention(node, all, out);
   check_clock(patient, out);

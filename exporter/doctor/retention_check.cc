@@ -79,8 +79,8 @@ void check_retention(const NodeEvidence& node, const Evidence& all, Findings& ou
     const std::int64_t kept = std::min(age, now - *latest.active_time / kNanoseconds);
     if (kept > interval) return out.ok("retention", "at least " + duration_words(kept));
   }
-  out.ok("retention", "at least " + duration_words(age) +
-                          " if the node was unsealed at its start: what it wrote then is there");
+  out.ok("retention",
+         "not known; at least " + duration_words(age) + ", if it was unsealed when it started");
 }
 
 }  // namespace bao_exporter::doctor

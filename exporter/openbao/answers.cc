@@ -29,8 +29,7 @@ Error reason(ErrorCode code, const Answer& answer, std::string_view words) {
 
 Error judge_redirect(const Answer& answer) {
   if (answer.status == 307) {
-    return reason(ErrorCode::kStandbyRedirect, answer,
-                  "a standby that does not serve reads; use its metrics_only listener");
+    return reason(ErrorCode::kStandbyRedirect, answer, "a standby that does not serve reads");
   }
   return reason(ErrorCode::kRedirect, answer, "redirects are never followed");
 }
@@ -54,8 +53,7 @@ std::optional<Error> judge_known_refusal(const Answer& answer) {
 
 Error judge_denied(const Answer& answer) {
   if (!is_json(answer)) {
-    return reason(ErrorCode::kMetricsDisabled, answer,
-                  "disallow_metrics is set on this listener; poll another one (metrics_url)");
+    return reason(ErrorCode::kMetricsDisabled, answer, "disallow_metrics is set on this listener");
   }
   if (contains(answer.body, "1 error occurred")) {
     return reason(ErrorCode::kForbidden, answer, "the token's policy lacks read on sys/metrics");

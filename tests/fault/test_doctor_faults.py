@@ -53,7 +53,7 @@ class Report:
 def test_a_cluster_of_fakes_that_is_well_has_no_fail(rig):
     report = Report(rig)
     assert report.failed == {}
-    assert report.words("n2", "capability") == "it may read sys/metrics, and nothing else that was asked for"
+    assert report.words("-", "capability") == "it may read sys/metrics, and nothing else that was asked for"
 
 
 def test_capabilities_are_asked_once_of_the_active_node_by_post(rig):
@@ -156,8 +156,18 @@ def test_a_question_about_the_token_that_hangs_is_a_warning(rig):
     rig.nodes[1].faults[CAPABILITIES] = lambda exchange: exchange.hang()
     report = Report(rig)
     assert report.failed == {}
-    assert report.findings["n1", "capability"]["reason"] == "timeout"
+    assert report.findings["-", "capability"]["reason"] == "timeout"
     assert report.seconds < rig.timeout + 2
+
+
+def test_a_question_about_the_token_that_no_active_node_takes_is_to_be_asked_again(rig):
+    for node in rig.nodes:
+        node.role = "standby"
+        node.faults[CAPABILITIES] = lambda exchange: exchange.answer(307, b"")
+    report = Report(rig)
+    assert report.findings["-", "capability"]["result"] == "WARN"
+    assert report.words("-", "capability").startswith("cannot be asked now: ")
+    assert report.words("-", "active") == "all 3 listed nodes are standby"
 
 
 def test_telemetry_that_is_off_is_told_at_retention(rig):

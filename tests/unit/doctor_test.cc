@@ -177,15 +177,15 @@ TEST_CASE("a healthy cluster has every check of each node in order, and all are 
   INFO(doctor_text(report));
   CHECK(report.result() == CheckResult::kOk);
   REQUIRE(report.nodes.size() == 3);
-  const std::vector<std::string> wanted = {"dns",   "tcp",        "tls",     "health",
-                                           "token", "capability", "metrics", "retention",
-                                           "clock", "identity"};
+  const std::vector<std::string> wanted = {"dns",     "tcp",       "tls",   "health",  "token",
+                                           "metrics", "retention", "clock", "identity"};
   for (const std::size_t node : {0, 1}) {
     std::vector<std::string> checks;
     for (const Finding& finding : report.nodes[node].findings) checks.push_back(finding.check);
     CHECK(checks == wanted);
   }
   CHECK(report.nodes[2].node == "-");
+  check_ok(the(report, "-", "capability"), "nothing else");
   check_ok(the(report, "-", "active"), "a is the active node");
   check_ok(the(report, "-", "nodes"), "2 nodes listed");
   check_ok(the(report, "-", "versions"), "2.7.2");
@@ -207,8 +207,7 @@ TEST_CASE("a name without address is the dns check's, and no other line repeats 
   const Error error{ErrorCode::kDns, "Could not resolve host: openbao-0.example"};
   NodeEvidence node = failing_node(error, false);
   node.api->url.host = "openbao-0.example";
-  check_fail(the(node, "dns"), ErrorCode::kDns, "openbao-0.example: Could not resolve host",
-             "nameserver");
+  check_fail(the(node, "dns"), ErrorCode::kDns, "openbao-0.example has no address", "nameserver");
   for (const char* check : {"tcp", "tls", "health", "metrics", "retention", "clock", "identity"}) {
     CAPTURE(check);
     CHECK(silent_on(node, check));
@@ -222,12 +221,20 @@ TEST_CASE("a name that has an address is told with it") {
 }
 
 TEST_CASE("a refused connection and a silent address are the tcp check's") {
-  const NodeEvidence refused =
-      failing_node({ErrorCode::kConnect, "Failed to connect (Connection refused)"}, false);
-  check_fail(the(refused, "tcp"), ErrorCode::kConnect, "10.0.0.10:8200: Failed to connect",
-             "start OpenBao");
+  const auto with = [](const std::string& system_words) {
+    return failing_node(
+        {ErrorCode::kConnect, "Failed to connect to 10.0.0.10 port 8200 (" + system_words + ")"},
+        false);
+  };
+  const NodeEvidence refused = with("Connection refused");
+  const Finding finding = the(refused, "tcp");
+  check_fail(finding, ErrorCode::kConnect, "10.0.0.10:8200: connection refused",
+             "start OpenBao, or correct the port");
+  CHECK_FALSE(has(finding.remedy, "NetworkPolicy"));
+  check_fail(the(with("No route to host"), "tcp"), ErrorCode::kConnect,
+             "10.0.0.10:8200: No route to host", "NetworkPolicy");
   check_fail(the(failing_node({ErrorCode::kTimeout, "timed out"}, false), "tcp"),
-             ErrorCode::kTimeout, "no connection within 8000 ms", "firewall");
+             ErrorCode::kTimeout, "no connection within 8 s", "firewall");
   CHECK(silent_on(refused, "tls"));
   CHECK(silent_on(refused, "metrics"));
 }
@@ -255,12 +262,12 @@ TEST_CASE("a certificate that does not verify says in words why, and what to do"
     changed.api->tls = good_certificate();
     changed.api->tls->chain = chain;
     changed.api->tls->name_matches = name_matches;
-    changed.api->verified_name = "bao.example";
+    changed.api->url.host = changed.api->verified_name = "bao.example";
     return changed;
   };
   check_fail(the(with(ChainFault::kUnknownAuthority, true), "tls"), ErrorCode::kTls,
              "signed by \"Our authority\", an authority that ca_file (/etc/bao/ca.pem) does not",
-             "into ca_file");
+             "if \"Our authority\" is your nodes' authority, put its certificate into ca_file");
   check_fail(the(with(ChainFault::kSelfSigned, true), "tls"), ErrorCode::kTls, "signed by itself",
              "ca_file");
   check_fail(the(with(ChainFault::kNotYetValid, true), "tls"), ErrorCode::kTls,
@@ -290,6 +297,35 @@ TEST_CASE("a certificate for addresses only is not proposed as server_name") {
   CHECK_FALSE(has(finding.remedy, "server_name"));
 }
 
+TEST_CASE("a server_name that is not in the certificate is to be taken out where the address is") {
+  NodeEvidence node = failing_node({ErrorCode::kTls, "curl's words"}, true);
+  node.api->tls = good_certificate();
+  node.api->tls->name_matches = false;
+  node.api->verified_name = "bao.example";
+  const Finding finding = the(node, "tls");
+  check_fail(finding, ErrorCode::kTls, "not for bao.example",
+             "take server_name out: the certificate has 10.0.0.10");
+  CHECK_FALSE(has(finding.remedy, "set server_name"));
+}
+
+TEST_CASE("the name that is proposed as server_name is this node's alone, where it has one") {
+  NodeEvidence node = failing_node({ErrorCode::kTls, "curl's words"}, true);
+  node.name = "b";
+  node.api->tls = good_certificate();
+  node.api->tls->name_matches = false;
+  const auto remedy_with = [&](std::vector<std::string> names) {
+    NodeEvidence changed = node;
+    changed.api->tls->certificate.names = std::move(names);
+    NodeEvidence other = active_node();
+    other.api->tls->certificate.names = {"localhost", "openbao.test", "openbao-0.test"};
+    return the(examine(evidence_of({other, changed})), "b", "tls").remedy;
+  };
+  CHECK(has(remedy_with({"localhost", "openbao.test", "openbao-1.test"}),
+            "server_name = \"openbao-1.test\""));
+  CHECK(has(remedy_with({"localhost", "openbao.test"}), "server_name = \"openbao.test\""));
+  CHECK_FALSE(has(remedy_with({"localhost"}), "server_name"));
+}
+
 TEST_CASE("a server that does not do TLS is told by what it does") {
   const auto with = [](Handshake handshake, ErrorCode code) {
     NodeEvidence node = failing_node({code, "curl's words"}, true);
@@ -301,7 +337,7 @@ TEST_CASE("a server that does not do TLS is told by what it does") {
   check_fail(with(Handshake::kPlainHttp, ErrorCode::kTls), ErrorCode::kTls, "plain HTTP",
              "correct the port");
   check_fail(with(Handshake::kSilent, ErrorCode::kTimeout), ErrorCode::kTimeout,
-             "does not answer the TLS handshake", "hangs");
+             "does not answer the TLS handshake within 8 s", "hangs");
   check_fail(with(Handshake::kClosed, ErrorCode::kReset), ErrorCode::kReset, "closes", "port");
   check_fail(with(Handshake::kNotTls, ErrorCode::kTls), ErrorCode::kTls, "wrong version number",
              "TLS 1.2");
@@ -342,11 +378,13 @@ TEST_CASE("a sealed and an uninitialized node fail at health, and nowhere else")
   check_fail(the(sealed, "health"), ErrorCode::kSealed, "sealed, version 2.7.2", "unseal it");
   CHECK(silent_on(sealed, "metrics"));
   CHECK(silent_on(sealed, "retention"));
-  check_ok(the(sealed, "token"), "did not get to judge it");
+  CHECK(silent_on(sealed, "token"));
+  CHECK(silent_on(sealed, "identity"));
   NodeEvidence fresh =
       node_of("a", {health_uninitialized(), json(503, kVaultSealed), std::nullopt});
   check_fail(the(fresh, "health"), ErrorCode::kUninitialized, "uninitialized", "join it");
   CHECK(silent_on(fresh, "metrics"));
+  CHECK(silent_on(fresh, "token"));
 }
 
 TEST_CASE("a sealed node without api_url is told by its metrics") {
@@ -355,6 +393,7 @@ TEST_CASE("a sealed node without api_url is told by its metrics") {
   node.api.reset();
   check_ok(the(node, "health"), "no api_url");
   check_fail(the(node, "metrics"), ErrorCode::kSealed, "sealed", "unseal it");
+  CHECK(silent_on(node, "token"));
   check_warn(the(node, "identity"), std::nullopt, "neither", "api_url");
 }
 
@@ -374,6 +413,7 @@ TEST_CASE("a node that goes silent after its handshake fails at health") {
   check_ok(the(node, "tls"), "verifies");
   check_fail(the(node, "health"), ErrorCode::kTimeout, "timed out", "load");
   CHECK(silent_on(node, "metrics"));
+  CHECK(silent_on(node, "token"));
 }
 
 // --- token and capability ------------------------------------------------------------
@@ -400,29 +440,30 @@ TEST_CASE("without a token none is sent, and a node that wants one is told so") 
   NodeEvidence node = active_node();
   node.token_file.clear();
   check_ok(the(node, "token"), "no token is sent");
-  CHECK(silent_on(node, "capability"));
   NodeEvidence refused = refused_node(json(403, kDenied));
   refused.token_file.clear();
   check_fail(the(refused, "token"), ErrorCode::kTokenRejected, "asks for one", "metrics_auth");
 }
 
-TEST_CASE("what the token may do is one finding at each node that takes it") {
+TEST_CASE("what the token may do is one finding of the cluster") {
   const auto with = [](Result<Capabilities> capabilities) {
     Evidence evidence = evidence_of({active_node()});
     evidence.clusters[0].capabilities.emplace(std::move(capabilities));
-    return the(examine(evidence), "a", "capability");
+    const DoctorReport report = examine(evidence);
+    CHECK(all_of(report, "a", "capability").empty());
+    return the(report, "-", "capability");
   };
   check_ok(with(capabilities_of("read")), "nothing else");
   check_fail(with(capabilities_of("root", "root")), ErrorCode::kTokenExcess, "root token",
-             "must not be here");
+             "write it to openbao.auth.token_file; then revoke the root token");
   check_fail(with(capabilities_of("list")), ErrorCode::kForbidden, "may not read sys/metrics",
              "capabilities = [\"read\"]");
   check_fail(with(capabilities_of("deny")), ErrorCode::kForbidden, "may not read", "path");
   Capabilities more = capabilities_of("read");
   more["sys/mounts"] = {"read"};
   more["kv/data/x"] = {"create", "update"};
-  check_warn(with(more), ErrorCode::kTokenExcess, "kv/data/x: create, update", "that policy alone");
-  check_warn(with(more), ErrorCode::kTokenExcess, "sys/mounts: read", "that policy alone");
+  check_warn(with(more), ErrorCode::kTokenExcess, "kv/data/x: create, update", "this policy alone");
+  check_warn(with(more), ErrorCode::kTokenExcess, "sys/mounts: read", "then revoke the old one");
   check_warn(with(Error{ErrorCode::kForbidden, "HTTP 403"}), std::nullopt, "no default policy",
              "capabilities-self");
   check_warn(with(Error{ErrorCode::kTimeout, "timed out"}), ErrorCode::kTimeout, "timed out",
@@ -433,10 +474,25 @@ TEST_CASE(
     "capabilities that nobody was asked for, or that a refused token asked for, have no line") {
   Evidence evidence = evidence_of({active_node()});
   evidence.clusters[0].capabilities.reset();
-  CHECK(all_of(examine(evidence), "a", "capability").empty());
+  CHECK(all_of(examine(evidence), "-", "capability").empty());
   evidence = evidence_of({refused_node(json(403, kDenied))});
   evidence.clusters[0].capabilities.emplace(Error{ErrorCode::kTokenRejected, "HTTP 403"});
-  CHECK(all_of(examine(evidence), "a", "capability").empty());
+  CHECK(all_of(examine(evidence), "-", "capability").empty());
+}
+
+TEST_CASE("a token without policy is told by the nodes that refused it, and not again") {
+  Evidence evidence = evidence_of({refused_node(json(403, kNoPolicy))});
+  evidence.clusters[0].capabilities.emplace(capabilities_of("deny"));
+  CHECK(all_of(examine(evidence), "-", "capability").empty());
+  evidence.clusters[0].capabilities.emplace(capabilities_of("deny", "update"));
+  CHECK(all_of(examine(evidence), "-", "capability").empty());
+}
+
+TEST_CASE("a question that a standby passes on to nobody is to be asked again") {
+  Evidence evidence = evidence_of({standby_node()});
+  evidence.clusters[0].capabilities.emplace(Error{ErrorCode::kUnexpectedStatus, "HTTP 307"});
+  check_warn(the(examine(evidence), "-", "capability"), std::nullopt, "no node is active",
+             "run the doctor again when one is");
 }
 
 // --- metrics and retention -----------------------------------------------------------
@@ -466,11 +522,12 @@ TEST_CASE("telemetry that is off fails at retention") {
   check_fail(the(node, "retention"), ErrorCode::kTelemetryDisabled, "is 0",
              "prometheus_retention_time");
   CHECK(silent_on(node, "metrics"));
+  check_ok(the(node, "token"), "the node takes it");
 }
 
 TEST_CASE("series of the unseal that are still there say how long series are kept") {
   NodeEvidence node = active_node("a", 5 * 3'600);
-  check_ok(the(node, "retention"), "at least 5 h if the node was unsealed at its start");
+  check_ok(the(node, "retention"), "not known; at least 5 h, if it was unsealed when it started");
   // The active node wrote them at the latest when it became active.
   node.state.latest.active_time = (kNow - 3'600) * 1'000'000'000;
   check_ok(the(node, "retention"), "at least 60 min");
@@ -542,9 +599,35 @@ TEST_CASE("a disagreement that is served all the same fails without a reason") {
 
 // --- the cluster ---------------------------------------------------------------------
 
-TEST_CASE("none and more than one active node fail for the cluster") {
-  check_fail(the(examine(evidence_of({standby_node("a"), standby_node("b")})), "-", "active"),
-             std::nullopt, "no node is active; 2 of 2 answer", "unseal");
+TEST_CASE("a cluster without active node fails by what its nodes said") {
+  const auto without_active = [](std::vector<NodeEvidence> nodes) {
+    return the(examine(evidence_of(std::move(nodes))), "-", "active");
+  };
+  check_fail(without_active({standby_node("a"), standby_node("b")}), std::nullopt,
+             "all 2 listed nodes are standby", "list the active node, too");
+  check_fail(without_active({standby_node()}), std::nullopt, "the one listed node is standby",
+             "list the active node, too");
+  const NodeEvidence down = failing_node({ErrorCode::kConnect, "refused"}, false);
+  check_fail(without_active({down, standby_node()}), std::nullopt,
+             "none of the 1 that answer is active; not asked: a", "do what their lines say");
+  const Finding sealed = without_active(
+      {node_of("a", {health_sealed(), json(503, kVaultSealed), std::nullopt}), standby_node()});
+  check_fail(sealed, std::nullopt, "none of the 2 that answer is active", "more than half");
+  CHECK_FALSE(has(sealed.finding, "not asked"));
+}
+
+TEST_CASE("whether a node is active is not said when none answered, and each says why") {
+  const NodeEvidence down = failing_node({ErrorCode::kConnect, "refused"}, false);
+  const DoctorReport report = examine(evidence_of({down}));
+  CHECK(all_of(report, "-", "active").empty());
+  CHECK(report.result() == CheckResult::kFail);
+  NodeEvidence untold = active_node();
+  untold.state.role = Role::kUnknown;
+  check_fail(the(examine(evidence_of({untold})), "-", "active"), std::nullopt,
+             "no node tells its role", "api_url");
+}
+
+TEST_CASE("more than one active node fails for the cluster") {
   check_fail(the(examine(evidence_of({active_node("a"), active_node("b")})), "-", "active"),
              std::nullopt, "a, b all say", "sys/leader");
 }

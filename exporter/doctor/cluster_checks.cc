@@ -50,7 +50,7 @@ void check_capability(const ClusterEvidence& cluster, Findings& out) {
                     "\"sys/capabilities-self\" { capabilities = [\"update\"] }");
   }
   if (error.code == ErrorCode::kTokenRejected || error.code == ErrorCode::kStandbyRejected) return;
-  if (error.detail == "HTTP 307") {
+  if (error.code == ErrorCode::kStandbyRedirect) {
     return out.warn(
         "capability",
         "cannot be asked now: the standby passes the question on, and no node is active",
@@ -86,7 +86,7 @@ void check_none_active(const ClusterEvidence& cluster, Findings& out) {
   }
   out.fail("active",
            "none of the " + std::to_string(answering) + " that answer is active" +
-               (silent.empty() ? "" : "; not asked: " + list_words(silent)),
+               (silent.empty() ? "" : "; no answer from: " + list_words(silent)),
            "first do what their lines say; then: more than half of the nodes must be up and "
            "unsealed");
 }

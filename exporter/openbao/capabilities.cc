@@ -27,6 +27,8 @@ std::optional<Error> refusal(const Answer& answer) {
     const bool known = answer.body.find("1 error occurred") != std::string::npos;
     return Error{known ? ErrorCode::kForbidden : ErrorCode::kTokenRejected, words};
   }
+  // A standby passes the question on; without an active node it has nobody to pass it to.
+  if (answer.status == 307) return Error{ErrorCode::kStandbyRedirect, words};
   if (answer.status == 400 && answer.body.find("cannot forward") != std::string::npos) {
     return Error{ErrorCode::kStandbyRejected, words};
   }

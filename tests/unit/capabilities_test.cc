@@ -81,7 +81,7 @@ TEST_CASE("an answer that refuses the question says why") {
   CHECK(refused(json(400, kCannotForward)) == ErrorCode::kStandbyRejected);
   CHECK(refused(json(503, kVaultSealed)) == ErrorCode::kSealed);
   CHECK(refused(json(500, "{}")) == ErrorCode::kServerError);
-  CHECK(refused(json(307, "")) == ErrorCode::kUnexpectedStatus);
+  CHECK(refused(json(307, "")) == ErrorCode::kStandbyRedirect);
   CHECK(refused(failed(ErrorCode::kTimeout)) == ErrorCode::kTimeout);
 }
 

@@ -490,7 +490,7 @@ TEST_CASE("a token without policy is told by the nodes that refused it, and not 
 
 TEST_CASE("a question that a standby passes on to nobody is to be asked again") {
   Evidence evidence = evidence_of({standby_node()});
-  evidence.clusters[0].capabilities.emplace(Error{ErrorCode::kUnexpectedStatus, "HTTP 307"});
+  evidence.clusters[0].capabilities.emplace(Error{ErrorCode::kStandbyRedirect, "HTTP 307"});
   check_warn(the(examine(evidence), "-", "capability"), std::nullopt, "no node is active",
              "run the doctor again when one is");
 }
@@ -609,7 +609,7 @@ TEST_CASE("a cluster without active node fails by what its nodes said") {
              "list the active node, too");
   const NodeEvidence down = failing_node({ErrorCode::kConnect, "refused"}, false);
   check_fail(without_active({down, standby_node()}), std::nullopt,
-             "none of the 1 that answer is active; not asked: a", "do what their lines say");
+             "none of the 1 that answer is active; no answer from: a", "do what their lines say");
   const Finding sealed = without_active(
       {node_of("a", {health_sealed(), json(503, kVaultSealed), std::nullopt}), standby_node()});
   check_fail(sealed, std::nullopt, "none of the 2 that answer is active", "more than half");

@@ -40,7 +40,7 @@ struct BodyFacts {
   // False only where every sample says so: the one of the start (0, without a cluster's name) stays
   // for a while beside the real one.
   std::optional<bool> core_unsealed;
-  std::string peer_id;              // raft id; empty without raft
+  std::string peer_id;  // raft id; empty without raft
   // What its gauges begin with where that is neither "vault_" nor "openbao_": the node has its host
   // name in them ("vault_HOST_") or a metrics_prefix of its own. Found from *_core_active, else
   // *_core_unsealed. Empty: one of the two, or not known.

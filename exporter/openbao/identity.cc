@@ -54,6 +54,16 @@ bool is_other_than_known(const IdentityEvidence& node) {
          *node.process_start < *node.known.process_start - kStartSlack;
 }
 
+// Is who the node was known as somebody else now? Then it was not replaced: servers changed places,
+// or a balancer deals them out.
+bool is_elsewhere(const std::vector<IdentityEvidence>& nodes, std::size_t node) {
+  const std::string& known = nodes[node].known.peer_id;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (i != node && nodes[i].has_body && !known.empty() && nodes[i].peer_id == known) return true;
+  }
+  return false;
+}
+
 bool is_replaced(const IdentityEvidence& node) {
   const bool younger =
       node.process_start && *node.process_start > node.known.last_seen - kClockSlack;
@@ -115,7 +125,7 @@ std::vector<IdentityVerdict> judge_identities(const std::vector<IdentityEvidence
     if (node.seen_as_two) {
       verdicts[i] = {ErrorCode::kIdentityChanged,
                      "two servers answered within one poll: does a load balancer answer here?"};
-    } else if (is_other_than_known(node) && !is_replaced(node)) {
+    } else if (is_other_than_known(node) && (is_elsewhere(nodes, i) || !is_replaced(node))) {
       verdicts[i] = accuse_change(node);
     }
   }

@@ -44,7 +44,8 @@ struct IdentityVerdict {
   std::string detail;
 };
 
-// A changed identity that stays for so many polls is believed: the node was replaced.
+// A changed identity that stays for so many polls is believed: the node was replaced. Not while
+// another node shows the one that it is known by.
 inline constexpr int kPollsToBelieve = 10;
 
 // Seconds that a corrected clock may move the start of a process by.

@@ -95,9 +95,16 @@ TEST_CASE("a peer_id that changes is refused until the process is new or it has 
   CHECK(reasons({stays}) == Reasons{"ok"});
 }
 
-TEST_CASE("two nodes that changed places are both refused") {
-  CHECK(reasons({shows("2", "1"), shows("1", "2")}) ==
-        Reasons{"identity_changed", "identity_changed"});
+TEST_CASE("nodes that changed places are refused, however long and young their processes are") {
+  IdentityEvidence first = shows("2", "1");
+  IdentityEvidence second = shows("1", "2");
+  for (const int polls : {1, kPollsToBelieve}) {
+    first.polls_as_this = second.polls_as_this = polls;
+    CHECK(reasons({first, second}) == Reasons{"identity_changed", "identity_changed"});
+  }
+  first.process_start = second.process_start = 1'001;  // last seen at 1'000
+  CHECK(reasons({first, second}) == Reasons{"identity_changed", "identity_changed"});
+  CHECK(reasons({first, shows("3")}) == Reasons{"ok", "ok"});
 }
 
 TEST_CASE("a node that answered as two servers within one poll is refused") {

@@ -42,10 +42,10 @@ std::size_t NodeAdvice::came_and_went(const Trail& trail, const std::vector<std:
 
 void NodeAdvice::note_body(const std::string& node, const Outcome& outcome, Milliseconds interval) {
   Trail& trail = trails_[node];
-  if (!outcome.facts.odd_prefix.empty() && !trail.names_told) {
+  if (outcome.facts.has_odd_names() && !trail.names_told) {
     trail.names_told = true;
     log::warn("names", {{"node", node},
-                        {"prefix", outcome.facts.odd_prefix},
+                        {"prefix", outcome.facts.prefix},
                         {"detail",
                          "dashboards and alerts expect vault_ or openbao_: set disable_hostname = "
                          "true, or look at metrics_prefix, in the node's telemetry stanza"}});
@@ -74,11 +74,6 @@ void NodeAdvice::note_body(const std::string& node, const Outcome& outcome, Mill
 
 // Between two bodies that are further apart, a series may well end.
 void NodeAdvice::note_gap(const std::string& node) { trails_[node].bodies = 0; }
-
-bool NodeAdvice::retention_told(const std::string& node) const {
-  const auto at = trails_.find(node);
-  return at != trails_.end() && at->second.retention_told;
-}
 
 void NodeAdvice::note_versions(const std::string& cluster, const std::set<std::string>& versions) {
   std::set<std::string>& told = versions_told_[cluster];

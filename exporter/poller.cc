@@ -12,11 +12,6 @@ namespace {
 
 constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;  // health and leader: some 250 bytes
 
-bool same_origin(const PollTarget& target) {
-  return target.api.scheme == target.metrics.scheme &&
-         target.api.authority() == target.metrics.authority();
-}
-
 }  // namespace
 
 Poller::Poller(PollPlan plan, Transport& transport, PollSink& sink, Heartbeat& heartbeat)
@@ -102,7 +97,7 @@ void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_lo
     result.generation = plan_.generation;
     result.second_look = second_look;
     result.started = now;
-    running_[target].emplace(Running{NodePoll(what.has_api, same_origin(what), what.active_only),
+    running_[target].emplace(Running{NodePoll(what.has_api, what.same_origin(), what.active_only),
                                      std::move(result), now + plan_.poll.timeout});
     ask(target, running_[target]->machine.start());
   }

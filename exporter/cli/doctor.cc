@@ -59,11 +59,6 @@ AddressEvidence address_evidence(const Url& url, const PollTarget& target,
   return address;
 }
 
-bool same_address(const PollTarget& target) {
-  return target.has_api && target.api.scheme == target.metrics.scheme &&
-         target.api.authority() == target.metrics.authority();
-}
-
 NodeEvidence Doctor::node_evidence(std::size_t target, const PollNotes& notes,
                                    const NodeState& state) const {
   const PollTarget& what = targets_[target];
@@ -73,7 +68,7 @@ NodeEvidence Doctor::node_evidence(std::size_t target, const PollNotes& notes,
   node.poll_began = notes.began;
   node.poll_ended = notes.ended;
   if (notes.health) node.api = address_evidence(what.api, what, *notes.health);
-  if (notes.metrics && !same_address(what)) {
+  if (notes.metrics && !what.same_origin()) {
     node.metrics = address_evidence(what.metrics, what, *notes.metrics);
   }
   return node;

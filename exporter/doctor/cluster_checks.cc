@@ -131,29 +131,13 @@ void check_versions(const ClusterEvidence& cluster, Findings& out) {
            "finish the upgrade: nodes of one version have the same families and types");
 }
 
-// The prefix before core_active or core_unsealed; empty when the body has neither.
-std::string prefix_of(const NodePart& part) {
-  std::string other;
-  for (const FamilyPart& family : part.families()) {
-    for (const std::string_view tail : {"_core_active", "_core_unsealed"}) {
-      if (!family.name.ends_with(tail)) continue;
-      const std::string_view prefix = family.name.substr(0, family.name.size() - tail.size());
-      if (prefix == "vault" || prefix == "openbao") return std::string(prefix);
-      if (other.empty()) other = prefix;
-    }
-  }
-  return other;
-}
-
 void check_names(const ClusterEvidence& cluster, Findings& out) {
   std::map<std::string, std::vector<std::string>> known;
   std::map<std::string, std::vector<std::string>> foreign;
   for (const NodeEvidence& node : cluster.nodes) {
-    if (node.state.latest.part == nullptr) continue;
-    const std::string prefix = prefix_of(*node.state.latest.part);
-    if (prefix.empty()) continue;
-    auto& where = prefix == "vault" || prefix == "openbao" ? known : foreign;
-    where[prefix + "_"].push_back(node.name);
+    const BodyFacts& facts = node.state.latest.facts;
+    if (node.state.latest.part == nullptr || facts.prefix.empty()) continue;
+    (facts.has_odd_names() ? foreign : known)[facts.prefix].push_back(node.name);
   }
   if (!foreign.empty()) {
     return out.warn("names", "names of metrics begin with " + grouped_words(foreign),

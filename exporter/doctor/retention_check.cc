@@ -5,8 +5,7 @@
 // reads as a standby. So on an active node core_post_unseal was written, after its process began;
 // when it is gone, the retention is shorter than the age of the process. That they are there says
 // how long they were kept only where the moment is known: on an active node by active_time.
-#include <charconv>
-#include <cmath>
+#include <algorithm>
 
 #include "doctor/checks.h"
 
@@ -17,28 +16,10 @@ namespace {
 constexpr std::int64_t kDefaultRetention = 24 * 3'600;  // OpenBao's own
 constexpr std::int64_t kNanoseconds = 1'000'000'000;
 
-struct BodyAge {
-  std::optional<double> process_start;  // unix seconds
-  bool unseal_series = false;
-};
-
-std::optional<double> value_of(const FamilyPart& family) {
-  const std::string_view line = family.lines.substr(0, family.lines.find('\n'));
-  const std::string_view value = line.substr(line.rfind(' ') + 1);
-  double number = 0;
-  const auto read = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (read.ec != std::errc() || !std::isfinite(number)) return std::nullopt;
-  return number;
-}
-
-BodyAge age_of(const NodePart& part) {
-  BodyAge age;
-  for (const FamilyPart& family : part.families()) {
-    if (family.name == "process_start_time_seconds") age.process_start = value_of(family);
-    age.unseal_series = age.unseal_series || family.name.ends_with("_core_unseal") ||
-                        family.name.ends_with("_core_post_unseal");
-  }
-  return age;
+bool has_unseal_series(const NodePart& part) {
+  return std::any_of(part.families().begin(), part.families().end(), [](const FamilyPart& family) {
+    return family.name.ends_with("_core_unseal") || family.name.ends_with("_core_post_unseal");
+  });
 }
 
 }  // namespace
@@ -51,18 +32,18 @@ void check_retention(const NodeEvidence& node, const Evidence& all, Findings& ou
   }
   const Role role = node.state.role;
   if (latest.part == nullptr || (role != Role::kActive && role != Role::kStandby)) return;
-  const BodyAge body = age_of(*latest.part);
-  if (!body.process_start) {
+  const std::optional<double> process_start = latest.facts.process_start;
+  if (!process_start) {
     return out.ok("retention", "not known: the body has no process_start_time_seconds");
   }
   const std::int64_t now = latest.health && latest.health->server_time > 0
                                ? latest.health->server_time
                                : static_cast<std::int64_t>(node.poll_ended);
-  const std::int64_t age = now - static_cast<std::int64_t>(*body.process_start);
+  const std::int64_t age = now - static_cast<std::int64_t>(*process_start);
   const std::int64_t interval =
       std::chrono::duration_cast<std::chrono::seconds>(all.poll.interval).count();
   const std::string since_start = duration_words(age) + " after its start";
-  if (!body.unseal_series) {
+  if (!has_unseal_series(*latest.part)) {
     if (role != Role::kActive || age >= kDefaultRetention) {
       return out.ok("retention",
                     "not known: what it wrote when it was unsealed is not there, " + since_start);

@@ -13,24 +13,25 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kPrefixes = {"vault_", "openbao_"};
 
-// The name after what OpenBao puts before it. The odd one is tried first: it may begin with
-// another.
-std::optional<std::string_view> without_prefix(std::string_view name, std::string_view odd_prefix) {
-  if (!odd_prefix.empty() && name.starts_with(odd_prefix)) return name.substr(odd_prefix.size());
-  for (const std::string_view prefix : kPrefixes) {
-    if (name.starts_with(prefix)) return name.substr(prefix.size());
+// The name after what OpenBao puts before it. `prefix` is tried first: it may begin with another.
+std::optional<std::string_view> without_prefix(std::string_view name, std::string_view prefix) {
+  if (!prefix.empty() && name.starts_with(prefix)) return name.substr(prefix.size());
+  for (const std::string_view usual : kPrefixes) {
+    if (name.starts_with(usual)) return name.substr(usual.size());
   }
   return std::nullopt;
 }
 
-// See BodyFacts::odd_prefix.
-std::string odd_prefix_of(const Exposition& exposition) {
+// See BodyFacts::prefix.
+std::string prefix_of(const Exposition& exposition) {
   for (const std::string_view told_by : {"core_active", "core_unsealed"}) {
     std::string_view found;
     for (const Family& family : exposition.families) {
       if (family.sample_count == 0 || !family.name.ends_with(told_by)) continue;
       const std::string_view prefix = family.name.substr(0, family.name.size() - told_by.size());
-      if (std::find(kPrefixes.begin(), kPrefixes.end(), prefix) != kPrefixes.end()) return {};
+      if (std::find(kPrefixes.begin(), kPrefixes.end(), prefix) != kPrefixes.end()) {
+        return std::string(prefix);
+      }
       if (found.empty() && prefix.ends_with('_')) found = prefix;
     }
     if (!found.empty()) return std::string(found);
@@ -86,10 +87,10 @@ void read_process(const Exposition& exposition, BodyFacts& facts) {
 
 }  // namespace
 
-bool is_leader_only(const Family& family, std::string_view odd_prefix) {
-  const auto name = without_prefix(family.name, odd_prefix);
+bool is_leader_only(const Family& family, std::string_view prefix) {
+  const auto name = without_prefix(family.name, prefix);
   if (!name) return false;
-  const auto starts = [&](std::string_view prefix) { return name->starts_with(prefix); };
+  const auto starts = [&](std::string_view words) { return name->starts_with(words); };
   if (std::any_of(kLeaderOnlyPrefixes.begin(), kLeaderOnlyPrefixes.end(), starts)) return true;
   if (std::find(kLeaderOnlyNames.begin(), kLeaderOnlyNames.end(), *name) !=
       kLeaderOnlyNames.end()) {
@@ -101,10 +102,10 @@ bool is_leader_only(const Family& family, std::string_view odd_prefix) {
 
 BodyFacts read_body_facts(const Exposition& exposition) {
   BodyFacts facts;
-  facts.odd_prefix = odd_prefix_of(exposition);
+  facts.prefix = prefix_of(exposition);
   read_process(exposition, facts);
   for (const Family& family : exposition.families) {
-    const auto name = without_prefix(family.name, facts.odd_prefix);
+    const auto name = without_prefix(family.name, facts.prefix);
     if (!name || family.sample_count == 0) continue;
     if (*name == "core_active") facts.core_active = any_true(exposition, family);
     if (*name == "core_unsealed") facts.core_unsealed = any_true(exposition, family);
@@ -117,7 +118,7 @@ BodyFacts read_body_facts(const Exposition& exposition) {
 }
 
 RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_only_from_active,
-                                 const std::string& odd_prefix) {
+                                 const std::string& prefix) {
   RelabelPlan plan;
   plan.identity = std::move(identity);
   plan.removed_label = "cluster";
@@ -137,13 +138,11 @@ RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_on
   plan.reserved_family_prefixes = {"bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_",
                                    "certctl_state_"};
   if (leader_only_from_active && role != Role::kActive) {
-    plan.leader_only = [odd_prefix](const Family& family) {
-      return is_leader_only(family, odd_prefix);
-    };
+    plan.leader_only = [prefix](const Family& family) { return is_leader_only(family, prefix); };
   }
   plan.state_label = "seal_state_source";
-  plan.has_state_label = [odd_prefix](std::string_view family) {
-    const auto name = without_prefix(family, odd_prefix);
+  plan.has_state_label = [prefix](std::string_view family) {
+    const auto name = without_prefix(family, prefix);
     return name && *name == "core_unsealed";
   };
   return plan;

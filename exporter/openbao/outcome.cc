@@ -112,7 +112,7 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
     identity += "," + render_identity({{"node_role", role_name(outcome.role)}});
   }
   RelabelPlan plan = openbao_relabel_plan(std::move(identity), outcome.role,
-                                          options.leader_only_from_active, facts.odd_prefix);
+                                          options.leader_only_from_active, facts.prefix);
   plan.hash_seed = options.hash_seed;
   outcome.part = NodePart::render(std::move(parsed).value(), plan);
   return outcome;

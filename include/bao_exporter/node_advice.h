@@ -27,9 +27,6 @@ class NodeAdvice {
   // The versions that the cluster's nodes told.
   void note_versions(const std::string& cluster, const std::set<std::string>& versions);
 
-  // Nodes whose series came and went between polls; for the tests.
-  [[nodiscard]] bool retention_told(const std::string& node) const;
-
  private:
   // The families of the last two bodies, sorted hashes of their names. go-metrics deletes what was
   // not written for prometheus_retention_time, and only then (OpenBao 2.7.2), so a family that came

@@ -41,10 +41,13 @@ struct BodyFacts {
   // for a while beside the real one.
   std::optional<bool> core_unsealed;
   std::string peer_id;  // raft id; empty without raft
-  // What its gauges begin with where that is neither "vault_" nor "openbao_": the node has its host
-  // name in them ("vault_HOST_") or a metrics_prefix of its own. Found from *_core_active, else
-  // *_core_unsealed. Empty: one of the two, or not known.
-  std::string odd_prefix;
+  // What its gauges begin with: "vault_", "openbao_", or else the node has its host's name in them
+  // ("vault_HOST_") or a metrics_prefix of its own. Found from *_core_active, else *_core_unsealed.
+  // Empty: not known.
+  std::string prefix;
+  [[nodiscard]] bool has_odd_names() const {
+    return !prefix.empty() && prefix != "vault_" && prefix != "openbao_";
+  }
   std::optional<double> process_start;  // seconds since 1970, by the node's clock
   // Start of the process and time of its last garbage collection: equal in two bodies only when one
   // process made both. Empty: not told.
@@ -83,10 +86,10 @@ struct Outcome {
 // How OpenBao's labels become ours, and which families only an active node may show.
 [[nodiscard]] RelabelPlan openbao_relabel_plan(std::string identity, Role role,
                                                bool leader_only_from_active,
-                                               const std::string& odd_prefix = {});
+                                               const std::string& prefix = {});
 
 // True for the families that only the active node of a fresh cluster has, and that an ex-active
 // keeps showing for hours: dropped from nodes that are not active.
-[[nodiscard]] bool is_leader_only(const Family& family, std::string_view odd_prefix = {});
+[[nodiscard]] bool is_leader_only(const Family& family, std::string_view prefix = {});
 
 }  // namespace bao_exporter

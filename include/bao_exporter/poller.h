@@ -28,6 +28,11 @@ struct PollTarget {
   std::string server_name;
   std::shared_ptr<const TlsTrust> trust;
   std::shared_ptr<const Slot<Secret>> token;  // null: no token is sent with metrics
+
+  // Metrics are asked of the address that health is asked of.
+  [[nodiscard]] bool same_origin() const {
+    return has_api && api.scheme == metrics.scheme && api.authority() == metrics.authority();
+  }
 };
 
 // Whom to poll and how; replaced as a whole when the configuration is.

@@ -357,7 +357,7 @@ TEST_CASE("with the host's name in its gauges a node is known all the same") {
       "# TYPE vault_token_lookup_count counter\nvault_token_lookup_count 1\n";
   const Outcome outcome = judge_poll({std::nullopt, exposition(body), std::nullopt}, options());
   CHECK(outcome.role == Role::kStandby);
-  CHECK(outcome.facts.odd_prefix == "vault_host_1_");
+  CHECK(outcome.facts.prefix == "vault_host_1_");
   CHECK(outcome.facts.peer_id == "1");
   REQUIRE(outcome.part != nullptr);
   CHECK(dropped(*outcome.part, DropCause::kLeaderOnly) == 2);
@@ -437,7 +437,7 @@ TEST_CASE("core_active and peer_id are read under both prefixes, and from nothin
   CHECK_FALSE(facts_of("vault_core_unsealed 1\n").core_active.has_value());
   CHECK_FALSE(facts_of("core_active 1\n").core_active.has_value());
   CHECK(facts_of("myvault_core_active 1\n").core_active == true);
-  CHECK(facts_of("myvault_core_active 1\n").odd_prefix == "myvault_");
+  CHECK(facts_of("myvault_core_active 1\n").prefix == "myvault_");
   CHECK_FALSE(facts_of("vault_core_active NaN\n").core_active.has_value());
   CHECK_FALSE(facts_of("# TYPE vault_core_active gauge\n").core_active.has_value());
 

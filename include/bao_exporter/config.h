@@ -19,7 +19,7 @@ namespace bao_exporter {
 
 enum class Profile : std::uint8_t { kActive, kAllNodes, kDemo };
 enum class RoleLabel : std::uint8_t { kInfo, kSamples };
-enum class AuthMethod : std::uint8_t { kNone, kTokenFile };
+enum class AuthMethod : std::uint8_t { kNone, kTokenFile, kAppRole, kKubernetes, kJwt, kCert };
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kLogfmt, kJson };
 
@@ -75,8 +75,20 @@ struct LogConfig {
 
 struct AuthConfig {
   AuthMethod method = AuthMethod::kTokenFile;
-  std::string token_file;
+  std::string token_file;  // the files below: empty where the method has none
+  std::string mount;       // of the login method, without slashes around it
+  std::string role;        // kubernetes, jwt, cert
+  std::string jwt_file;
+  std::string role_id_file;
+  std::string secret_id_file;
+  bool secret_id_wrapped = false;
   bool allow_group_read = false;
+  bool renew = true;
+  bool refuse_excess = false;  // on_excess_capabilities = "refuse"
+  // The token comes from a login, not from a file.
+  [[nodiscard]] bool logs_in() const {
+    return method != AuthMethod::kNone && method != AuthMethod::kTokenFile;
+  }
   friend bool operator==(const AuthConfig&, const AuthConfig&) = default;
 };
 

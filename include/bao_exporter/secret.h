@@ -6,6 +6,7 @@
 // To audit who reads one: grep for `reveal`.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,6 +33,11 @@ class Secret {
   // As load, but the text may have several lines (a list of accepted tokens).
   static Result<std::shared_ptr<const Secret>> load_lines(const std::string& path,
                                                           const SecretFileRules& rules);
+
+  // The parts one after the other: the body of a login from what files hold. At most
+  // kJoinedBytesMax.
+  static constexpr std::size_t kJoinedBytesMax = std::size_t{16} << 10;
+  static std::shared_ptr<const Secret> join(std::initializer_list<std::string_view> parts);
 
   ~Secret();
   Secret(const Secret&) = delete;

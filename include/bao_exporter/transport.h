@@ -35,9 +35,13 @@ struct Request {
   Url url;                    // path with query
   std::string server_name;    // name to verify instead of url.host; empty: url.host
   std::shared_ptr<const TlsTrust> trust;
-  std::shared_ptr<const Secret> bearer;  // null: no Authorization is sent
-  std::vector<std::string> headers;      // "Name: value", nothing secret
-  std::string json_body;                 // not empty: a POST of it; nothing secret
+  std::shared_ptr<const Secret> bearer;       // null: no Authorization is sent
+  std::vector<std::string> headers;           // "Name: value", nothing secret
+  std::string json_body;                      // not empty: a POST of it; nothing secret
+  std::shared_ptr<const Secret> secret_body;  // not null: a POST of this JSON instead
+  // A token is in the answer: its body is not copied while it comes, and the connection and the
+  // handle end with it.
+  bool secret_answer = false;
   TimePoint deadline;
   std::size_t body_bytes_max = 0;
 };

@@ -1,0 +1,33 @@
+// The token of a cluster, as polls take it, and what polls tell of it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "bao_exporter/result.h"
+#include "bao_exporter/secret.h"
+
+namespace bao_exporter {
+
+// What is in force. A slot with no TokenInForce in it: not decided yet, a poll waits for it.
+struct TokenInForce {
+  std::shared_ptr<const Secret> secret;  // null: none may be sent, for the reason `why`
+  std::uint64_t generation = 0;          // counts the tokens of the cluster, from 1
+  Error why{ErrorCode::kOk, {}};         // kLoginFailed, kTokenExcess, ... where there is none
+};
+
+// What the polls of a cluster tell of its tokens, at each publication.
+struct TokenNews {
+  std::string cluster;
+  // The oldest generation that a node which answered with samples took at its last poll; 0: none
+  // did. Tokens before it are not used any more.
+  std::uint64_t in_use = 0;
+  // The newest generation that counts as rejected: the active node said so, or standbys did for
+  // three rounds. 0: none.
+  std::uint64_t rejected = 0;
+  std::optional<std::size_t> active_node;  // place in the cluster's list of nodes
+};
+
+}  // namespace bao_exporter

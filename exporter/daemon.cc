@@ -1,6 +1,7 @@
 #include "bao_exporter/daemon.h"
 
 #include <random>
+#include <set>
 #include <system_error>
 #include <thread>
 
@@ -10,6 +11,7 @@
 #include "bao_exporter/publisher.h"
 #include "bao_exporter/scrape_service.h"
 #include "bao_exporter/sd_notify.h"
+#include "bao_exporter/token_keeper.h"
 #include "build_info.h"
 #include "materials.h"
 
@@ -22,9 +24,17 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
+// Those of the tokens are watched by the TokenKeeper.
 std::vector<std::string> files_of(const ConfigOutcome& outcome) {
+  std::set<std::string> of_tokens;
+  for (const ClusterConfig& cluster : outcome.config.clusters) {
+    const AuthConfig& auth = cluster.auth;
+    of_tokens.insert({auth.token_file, auth.jwt_file, auth.role_id_file, auth.secret_id_file});
+  }
   std::vector<std::string> files = {outcome.config.file};
-  for (const NamedFile& file : outcome.files) files.push_back(file.path);
+  for (const NamedFile& file : outcome.files) {
+    if (!of_tokens.contains(file.path)) files.push_back(file.path);
+  }
   return files;
 }
 
@@ -61,6 +71,7 @@ struct Daemon::World {
   World(ConfigOutcome outcome, ConfigLoader config_loader)
       : config(std::move(outcome.config)),
         loader(std::move(config_loader)),
+        keeper(metrics),
         publisher(config, random_seed(), snapshots, metrics),
         service(snapshots, tokens, facts, metrics) {
     watch.watch({config.file});
@@ -68,12 +79,12 @@ struct Daemon::World {
   }
 
   [[nodiscard]] PollPlan plan() const {
-    return {credentials.equip(config), config.poll, config.limits.body_bytes_max, generation};
+    const auto slot = [this](const std::string& cluster) { return keeper.slot(cluster); };
+    return {equip(config, trusts, slot), config.poll, config.limits.body_bytes_max, generation};
   }
   [[nodiscard]] std::optional<Error> open();
   void start_threads(const TransportMaker& make_transport);
   [[nodiscard]] std::optional<Error> take(const ConfigOutcome& outcome);
-  void note_credentials();
   void note_certificate();
   void note_facts(const std::vector<std::string>& bound) {
     facts.set(std::make_shared<const PortFacts>(facts_of(config, bound)));
@@ -87,14 +98,16 @@ struct Daemon::World {
   Slot<Snapshot> snapshots;
   Slot<ScrapeTokens> tokens;
   Slot<PortFacts> facts;
-  Credentials credentials;
+  Trusts trusts;
   FileWatch watch;
+  TokenKeeper keeper;
   Publisher publisher;
   ScrapeService service;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<Poller> poller;
   std::jthread build_thread;
   std::jthread poll_thread;
+  std::jthread keeper_thread;
   std::unique_ptr<Listener> listener;
 };
 
@@ -102,9 +115,10 @@ std::optional<Error> Daemon::World::open() {
   auto scrape_tokens = load_scrape_tokens(config.listener);
   if (!scrape_tokens.ok()) return scrape_tokens.error();
   tokens.set(scrape_tokens.value());
-  auto materials = Credentials::read(config);
-  if (!materials.ok()) return materials.error();
-  credentials.take(materials.value());
+  auto loaded = load_trusts(config);
+  if (!loaded.ok()) return loaded.error();
+  trusts = std::move(loaded).value();
+  keeper.replace(config, trusts);
   note_facts(config.listener.addresses);
   auto started = Listener::start(
       config.listener,
@@ -115,7 +129,6 @@ std::optional<Error> Daemon::World::open() {
   note_facts(listener->addresses());
   note_certificate();
   metrics.note_reload(true, WallClock::now());
-  note_credentials();
   return std::nullopt;
 }
 
@@ -125,17 +138,19 @@ void Daemon::World::start_threads(const TransportMaker& make_transport) {
   publisher.on_ask_again([this](std::uint64_t asked, const std::vector<std::size_t>& targets) {
     poller->ask_again(asked, targets);
   });
+  publisher.connect(keeper);
+  keeper.connect({[this](Request request, Transport::OnDone on_done) {
+                    poller->send(std::move(request), std::move(on_done));
+                  },
+                  [this](const std::string& cluster) {
+                    poller->wake_up();  // polls may wait for it
+                    publisher.token_changed(cluster);
+                  }});
   metrics.poll_loop().beat(Clock::now());
   metrics.build_loop().beat(Clock::now());
   build_thread = std::jthread([this](const std::stop_token& stop) { publisher.run(stop); });
   poll_thread = std::jthread([this](const std::stop_token& stop) { poller->run(stop); });
-}
-
-void Daemon::World::note_credentials() {
-  for (const auto& [cluster, credential] : credentials.by_cluster()) {
-    if (credential.token == nullptr) continue;
-    metrics.note_credential(cluster, credential.generation, credential.loaded);
-  }
+  keeper_thread = std::jthread([this](const std::stop_token& stop) { keeper.run(stop); });
 }
 
 void Daemon::World::note_certificate() {
@@ -157,29 +172,28 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   }
   auto scrape_tokens = load_scrape_tokens(wanted.listener);
   if (!scrape_tokens.ok()) return scrape_tokens.error();
-  auto materials = Credentials::read(wanted);
-  if (!materials.ok()) return materials.error();
+  auto loaded = load_trusts(wanted);
+  if (!loaded.ok()) return loaded.error();
   if (!wanted.listener.plain_http()) {
     if (auto error = listener->replace_certificate(wanted.listener.tls_cert_file,
                                                    wanted.listener.tls_key_file)) {
       return error;
     }
   }
-  const auto before = credentials.by_cluster();
-  credentials.take(materials.value());
+  Trusts wanted_trusts = std::move(loaded).value();
+  const bool same_trusts = keep_known(wanted_trusts, trusts);
+  trusts = std::move(wanted_trusts);
   tokens.set(scrape_tokens.value());
-  const bool new_polling = !same_polling(config, wanted) || credentials.trust_changed();
+  const bool new_polling = !same_polling(config, wanted) || !same_trusts;
   config = wanted;
+  keeper.replace(config, trusts);
   note_facts(listener->addresses());
   if (new_polling) {
     ++generation;
     publisher.replace(config, generation);
     poller->replace(plan());
   }
-  for (const auto& [cluster, credential] : before) {
-    if (!credentials.by_cluster().contains(cluster)) metrics.forget_credential(cluster);
-  }
-  note_credentials();
+  keeper.look_now();
   note_certificate();
   log::init(config.log.level, config.log.format);
   return std::nullopt;
@@ -210,7 +224,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(ConfigOutcome outcome, ConfigLoade
 
 std::optional<Error> Daemon::check(const Config& config) {
   if (auto tokens = load_scrape_tokens(config.listener); !tokens.ok()) return tokens.error();
-  if (auto materials = Credentials::read(config); !materials.ok()) return materials.error();
+  if (auto trusts = load_trusts(config); !trusts.ok()) return trusts.error();
   return Listener::check_certificate(config.listener);
 }
 

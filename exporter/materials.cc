@@ -75,65 +75,51 @@ Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(const ListenerCon
 
 namespace {
 
-bool same_trust(const TlsTrust* a, const TlsTrust& b) {
-  return a != nullptr && a->system_authorities == b.system_authorities &&
-         a->authorities_pem == b.authorities_pem &&
-         a->client_certificate_pem == b.client_certificate_pem &&
-         a->client_key_pem == b.client_key_pem;
+bool same_key(const Secret* a, const Secret* b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return a->reveal() == b->reveal();
 }
 
-bool same_secret(const Slot<Secret>* slot, const Secret& secret) {
-  if (slot == nullptr) return false;
-  const auto known = slot->get();
-  return known != nullptr && known->reveal() == secret.reveal();
+bool same_trust(const TlsTrust& a, const TlsTrust& b) {
+  return a.system_authorities == b.system_authorities && a.authorities_pem == b.authorities_pem &&
+         a.client_certificate_pem == b.client_certificate_pem &&
+         same_key(a.client_key_pem.get(), b.client_key_pem.get());
 }
 
 }  // namespace
 
-Result<Credentials::Materials> Credentials::read(const Config& config) {
-  Materials materials;
+Result<Trusts> load_trusts(const Config& config) {
+  Trusts trusts;
   for (const ClusterConfig& cluster : config.clusters) {
-    Material& mine = materials[cluster.cluster];
     auto trust = load_trust(cluster.ca_file, cluster.client_cert_file, cluster.client_key_file);
     if (!trust.ok()) return trust.error();
-    mine.trust = std::move(trust).value();
-    if (cluster.auth.method == AuthMethod::kNone) continue;
-    auto token = Secret::load(cluster.auth.token_file, {cluster.auth.allow_group_read});
-    if (!token.ok()) return token.error();
-    mine.token = std::move(token).value();
+    trusts.emplace(cluster.cluster, std::move(trust).value());
   }
-  return materials;
+  return trusts;
 }
 
-void Credentials::take(const Materials& materials) {
-  std::map<std::string, Credential> before = std::exchange(credentials_, {});
-  trust_changed_ = false;
-  for (const auto& [cluster, mine] : materials) {
-    Credential credential = std::move(before[cluster]);
-    if (!same_trust(credential.trust.get(), *mine.trust)) {
-      credential.trust = mine.trust;
-      trust_changed_ = true;
+bool keep_known(Trusts& wanted, const Trusts& before) {
+  bool same = true;
+  for (auto& [cluster, trust] : wanted) {
+    const auto old = before.find(cluster);
+    if (old != before.end() && same_trust(*old->second, *trust)) {
+      trust = old->second;
+    } else {
+      same = false;
     }
-    if (mine.token == nullptr) {
-      credential.token = nullptr;
-    } else if (!same_secret(credential.token.get(), *mine.token)) {
-      if (credential.token == nullptr) credential.token = std::make_shared<Slot<Secret>>();
-      credential.token->set(mine.token);
-      ++credential.generation;
-      credential.loaded = WallClock::now();
-    }
-    credentials_.emplace(cluster, std::move(credential));
   }
+  return same;
 }
 
-std::vector<PollTarget> Credentials::equip(const Config& config) const {
+std::vector<PollTarget> equip(const Config& config, const Trusts& trusts,
+                              const TokenSlots& tokens) {
   std::vector<PollTarget> targets = poll_targets(config);
   std::size_t target = 0;
   for (const ClusterConfig& cluster : config.clusters) {
-    const Credential& credential = credentials_.at(cluster.cluster);
+    const auto token = tokens(cluster.cluster);
     for (const NodeConfig& node : cluster.nodes) {
-      targets[target].trust = credential.trust;
-      if (node.metrics_auth) targets[target].token = credential.token;
+      targets[target].trust = trusts.at(cluster.cluster);
+      if (node.metrics_auth) targets[target].token = token;
       ++target;
     }
   }

@@ -1,10 +1,9 @@
 // What is read from files before anything starts: whom to trust, and the tokens.
 #pragma once
 
-#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,40 +26,23 @@ namespace bao_exporter {
 [[nodiscard]] Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(
     const ListenerConfig& config);
 
-// One credential for each cluster, by its name. Threads: one; the slots are read by the poll
-// thread.
-class Credentials {
- public:
-  struct Credential {
-    std::shared_ptr<const TlsTrust> trust;
-    std::shared_ptr<Slot<Secret>> token;  // null: the cluster needs none
-    std::uint64_t generation = 0;         // contents of the token's file so far
-    WallTime loaded{};
-  };
+// Whom to trust, by the cluster's name.
+using Trusts = std::map<std::string, std::shared_ptr<const TlsTrust>>;
 
-  struct Material {
-    std::shared_ptr<const TlsTrust> trust;
-    std::shared_ptr<const Secret> token;  // null: the cluster needs none
-  };
-  using Materials = std::map<std::string, Material>;
+// Reads everything that `config` names of this. Errors: kConfig, kIo, kTokenUnreadable, naming the
+// file.
+[[nodiscard]] Result<Trusts> load_trusts(const Config& config);
 
-  // Reads everything that `config` names. Errors: kConfig, kIo, kTokenUnreadable, naming the file.
-  [[nodiscard]] static Result<Materials> read(const Config& config);
+// What is the same as before keeps its object: connections need not be made anew for it. True when
+// nothing has changed.
+[[nodiscard]] bool keep_known(Trusts& wanted, const Trusts& before);
 
-  // Puts them in force. A cluster that was there before keeps its slot, so polls take a new token
-  // from their next start on.
-  void take(const Materials& materials);
+// Where polls of a cluster take their token from; null: it needs none.
+using TokenSlots =
+    std::function<std::shared_ptr<const Slot<TokenInForce>>(const std::string& cluster)>;
 
-  // poll_targets() with whom to trust and which token to send.
-  [[nodiscard]] std::vector<PollTarget> equip(const Config& config) const;
-
-  [[nodiscard]] const std::map<std::string, Credential>& by_cluster() const { return credentials_; }
-  // True when the last take() changed whom to trust: connections have to be made anew.
-  [[nodiscard]] bool trust_changed() const { return trust_changed_; }
-
- private:
-  std::map<std::string, Credential> credentials_;
-  bool trust_changed_ = false;
-};
+// poll_targets() with whom to trust and which token to send.
+[[nodiscard]] std::vector<PollTarget> equip(const Config& config, const Trusts& trusts,
+                                            const TokenSlots& tokens);
 
 }  // namespace bao_exporter

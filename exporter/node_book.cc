@@ -199,6 +199,7 @@ bool NodeBook::note_poll(PollResult result) {
                  {"role", std::string(role_name(outcome.role))},
                  {"detail", outcome.detail}});
   }
+  note_token(node, result, outcome.reason);
   node.ended = unix_seconds(result.ended_wall);
   if (outcome.reason == ErrorCode::kOk) node.last_success = node.ended;
   if (outcome.reason != ErrorCode::kStandbyRejected) {

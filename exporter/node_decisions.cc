@@ -10,8 +10,6 @@ namespace bao_exporter {
 
 namespace {
 
-constexpr int kRejectionsToBelieve = 3;
-
 // Does it tell which server it is of?
 bool shows_itself(const BodyFacts& facts) {
   return !facts.peer_id.empty() || facts.process_start.has_value();

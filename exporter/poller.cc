@@ -4,13 +4,28 @@
 #include <numeric>
 #include <string>
 
-#include "bao_exporter/log.h"
+#include "bao_exporter/outcome.h"
 
 namespace bao_exporter {
 
 namespace {
 
 constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;  // health and leader: some 250 bytes
+constexpr std::uint64_t kFirstAside = std::uint64_t{1} << 32;  // channels beyond those of targets
+
+// A standby does not tell a wrong token from one that it does not know yet: both may be.
+bool is_rejection(const Answer& answer) {
+  if (!answer.answered() || (answer.status != 400 && answer.status != 403)) return false;
+  const std::optional<Error> error = judge_metrics(answer);
+  return error && (error->code == ErrorCode::kTokenRejected ||
+                   error->code == ErrorCode::kStandbyRejected);
+}
+
+Answer failed(Error error) {
+  Answer answer;
+  answer.failure = std::move(error);
+  return answer;
+}
 
 }  // namespace
 
@@ -20,6 +35,7 @@ Poller::Poller(PollPlan plan, Transport& transport, PollSink& sink, Heartbeat& h
       sink_(sink),
       heartbeat_(heartbeat),
       running_(plan_.targets.size()),
+      proven_(plan_.targets.size()),
       plan_generation_(plan_.generation) {}
 
 void Poller::run(const std::stop_token& stop) {
@@ -39,7 +55,9 @@ void Poller::run(const std::stop_token& stop) {
     if (const auto again = take_asked_again(); !again.empty()) {
       start_polls(again, /*second_look=*/true, now);
     }
-    transport_.run_once(std::min(next_round_, now + Heartbeat::kLongestWait));
+    send_asides();
+    resume_waiting(now);
+    transport_.run_once(next_turn(now));
   }
   for (std::size_t target = 0; target < running_.size(); ++target) transport_.cancel(target);
 }
@@ -62,6 +80,26 @@ void Poller::replace(PollPlan plan) {
   transport_.wake_up();
 }
 
+void Poller::send(Request request, Transport::OnDone on_done) {
+  {
+    std::scoped_lock lock(mutex_);
+    asides_.push_back({std::move(request), std::move(on_done)});
+  }
+  transport_.wake_up();
+}
+
+void Poller::send_asides() {
+  std::vector<Aside> asides;
+  {
+    std::scoped_lock lock(mutex_);
+    asides.swap(asides_);
+  }
+  for (Aside& aside : asides) {
+    aside.request.channel = kFirstAside + asides_sent_++;
+    transport_.start(std::move(aside.request), std::move(aside.on_done));
+  }
+}
+
 void Poller::take_replacement(TimePoint now) {
   std::optional<PollPlan> plan;
   {
@@ -71,7 +109,19 @@ void Poller::take_replacement(TimePoint now) {
     plan_generation_ = plan->generation;
   }
   for (std::size_t target = 0; target < running_.size(); ++target) transport_.cancel(target);
+  std::vector<std::shared_ptr<const TokenInForce>> proven(plan->targets.size());
+  for (std::size_t target = 0; target < proven.size(); ++target) {
+    // Whoever keeps its name and the place that its tokens come from keeps what it took.
+    for (std::size_t old = 0; old < proven_.size(); ++old) {
+      const PollTarget& before = plan_.targets[old];
+      const PollTarget& after = plan->targets[target];
+      const bool same = before.log_name == after.log_name && before.token == after.token &&
+                        before.metrics.authority() == after.metrics.authority();
+      if (same) proven[target] = proven_[old];
+    }
+  }
   plan_ = *std::move(plan);
+  proven_ = std::move(proven);
   running_.clear();
   running_.resize(plan_.targets.size());
   next_round_ = now;
@@ -104,39 +154,109 @@ void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_lo
 }
 
 void Poller::ask(std::size_t target, PollQuestion question) {
-  transport_.start(make_request(target, question),
+  running_[target]->question = question;
+  if (question == PollQuestion::kMetrics && plan_.targets[target].token != nullptr) {
+    ask_for_metrics(target);
+  } else {
+    send_question(target);
+  }
+}
+
+void Poller::ask_for_metrics(std::size_t target) {
+  Running& running = *running_[target];
+  running.token = plan_.targets[target].token->get();
+  running.waits_for_token = running.token == nullptr;
+  if (running.waits_for_token) return;
+  if (running.token->secret == nullptr) return take_answer(target, failed(running.token->why));
+  send_question(target);
+}
+
+void Poller::resume_waiting(TimePoint now) {
+  for (std::size_t target = 0; target < running_.size(); ++target) {
+    if (!running_[target] || !running_[target]->waits_for_token) continue;
+    ask_for_metrics(target);
+    if (!running_[target] || !running_[target]->waits_for_token) continue;
+    if (now < running_[target]->deadline) continue;
+    running_[target]->waits_for_token = false;
+    take_answer(target, failed({ErrorCode::kLoginFailed, "there was no token in time"}));
+  }
+}
+
+TimePoint Poller::next_turn(TimePoint now) const {
+  TimePoint turn = std::min(next_round_, now + Heartbeat::kLongestWait);
+  for (const std::optional<Running>& running : running_) {
+    if (running && running->waits_for_token) turn = std::min(turn, running->deadline);
+  }
+  return turn;
+}
+
+void Poller::send_question(std::size_t target) {
+  transport_.start(make_request(target),
                    [this, target](Answer answer) { take_answer(target, std::move(answer)); });
+}
+
+// True when the node has to be asked again, with the token that it took before.
+bool Poller::note_token(std::size_t target, const Answer& answer) {
+  Running& running = *running_[target];
+  if (running.question != PollQuestion::kMetrics || running.token == nullptr) return false;
+  if (!is_rejection(answer)) {
+    if (answer.answered() && answer.status == 200) {
+      running.result.token_taken = running.token->generation;
+      proven_[target] = running.token;
+    }
+    return false;
+  }
+  PollResult& result = running.result;
+  result.token_rejected = std::max(result.token_rejected, running.token->generation);
+  const auto before = std::exchange(proven_[target], nullptr);
+  if (before == nullptr || before->generation == running.token->generation) return false;
+  running.token = before;
+  return true;
 }
 
 void Poller::take_answer(std::size_t target, Answer answer) {
   Running& running = *running_[target];
+  if (note_token(target, answer)) return send_question(target);
   if (const auto question = running.machine.step(std::move(answer))) return ask(target, *question);
   PollResult result = std::move(running.result);
   result.ended = Clock::now();
   result.ended_wall = WallClock::now();
   result.answers = running.machine.take_answers();
+  forget_old_token(target, result);
   running_[target].reset();
   sink_.poll_ended(std::move(result));
 }
 
-Request Poller::make_request(std::size_t target, PollQuestion question) const {
+// An old token is kept for a node that is about to take the new one, not for one that is away.
+void Poller::forget_old_token(std::size_t target, const PollResult& result) {
+  const auto& slot = plan_.targets[target].token;
+  if (slot == nullptr || result.token_taken != 0 || proven_[target] == nullptr) return;
+  const auto in_force = slot->get();
+  if (in_force == nullptr || in_force->generation != proven_[target]->generation) {
+    proven_[target] = nullptr;
+  }
+}
+
+Request Poller::make_request(std::size_t target) const {
   const PollTarget& what = plan_.targets[target];
+  const Running& running = *running_[target];
   Request request;
   request.channel = target;
   request.server_name = what.server_name;
   request.trust = what.trust;
-  request.deadline = running_[target]->deadline;
-  if (question == PollQuestion::kMetrics) {
+  request.deadline = running.deadline;
+  if (running.question == PollQuestion::kMetrics) {
     request.url = what.metrics;
     request.url.path += "?format=prometheus";
     request.body_bytes_max = plan_.body_bytes_max;
-    if (what.token != nullptr) request.bearer = what.token->get();
+    if (running.token != nullptr) request.bearer = running.token->secret;
     // Without it a standby that does not serve reads forwards, and answers as the active one.
     request.headers = {"X-Vault-No-Request-Forwarding: true"};
     return request;
   }
   request.url = what.api;
-  request.url.path = question == PollQuestion::kHealth ? "/v1/sys/health" : "/v1/sys/leader";
+  request.url.path =
+      running.question == PollQuestion::kHealth ? "/v1/sys/health" : "/v1/sys/leader";
   request.body_bytes_max = kSmallBodyMax;
   return request;
 }

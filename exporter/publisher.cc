@@ -40,7 +40,15 @@ void Publisher::poll_ended(PollResult result) {
 void Publisher::replace(const Config& config, std::uint64_t generation) {
   {
     std::scoped_lock lock(mutex_);
-    arrived_ = {config, generation, {}, {}, {}};
+    arrived_ = {config, generation, {}, {}, {}, {}};
+  }
+  arrival_.notify_one();
+}
+
+void Publisher::token_changed(const std::string& cluster) {
+  {
+    std::scoped_lock lock(mutex_);
+    arrived_.token_changed.insert(cluster);
   }
   arrival_.notify_one();
 }
@@ -52,6 +60,7 @@ void Publisher::run(const std::stop_token& stop) {
     for (const std::size_t target : arrived->started) ++under_way_[target];
     for (const std::size_t target : arrived->replaced) note_ended(target);
     for (auto& [target, result] : arrived->ended) take(std::move(result));
+    for (const std::string& cluster : arrived->token_changed) retry_with_token(cluster);
     const TimePoint now = Clock::now();
     metrics_.build_loop().beat(now);
     if (publication_due(now)) publish(now);
@@ -62,7 +71,8 @@ void Publisher::run(const std::stop_token& stop) {
 // stop.
 std::optional<Publisher::Arrived> Publisher::wait(const std::stop_token& stop) {
   const auto something = [this] {
-    return arrived_.config || !arrived_.started.empty() || !arrived_.ended.empty();
+    return arrived_.config || !arrived_.started.empty() || !arrived_.ended.empty() ||
+           !arrived_.token_changed.empty();
   };
   TimePoint until = Clock::now() + Heartbeat::kLongestWait;
   if (first_ended_ && never_polled_.empty()) until = std::min(until, *first_ended_ + kPatience);
@@ -80,6 +90,7 @@ void Publisher::take_config(const Config& config) {
   types_ = {};  // ranks are places in the configuration: they are learned anew
   under_way_.clear();
   held_.clear();
+  token_awaited_.clear();
   never_polled_.clear();
   if (snapshots_.get() == nullptr) {
     for (std::size_t i = 0; i < book_.size(); ++i) never_polled_.insert(i);
@@ -95,15 +106,48 @@ void Publisher::take(PollResult result) {
   last_ended_ = std::max(last_ended_.value_or(ended), ended);
   const bool was_under_way = under_way_.contains(target);
   note_ended(target);
+  if (wait_for_token(result)) {
+    if (was_under_way) held_.insert(target);
+    return;
+  }
   if (book_.note_poll(std::move(result))) {
     ask_again_(config_generation_, {target});
     if (was_under_way) held_.insert(target);
     return;
   }
   held_.erase(target);
+  token_awaited_.erase(target);
   never_polled_.erase(target);
   if (!first_ended_) first_ended_ = ended;
   if (book_.role_would_change(target)) role_changed_ = true;
+}
+
+// A rejected token may have been replaced a moment ago: then the node is asked once more before
+// anything is said of it.
+bool Publisher::wait_for_token(const PollResult& result) {
+  if (tokens_ == nullptr || result.second_look) return false;
+  if (result.token_rejected == 0 || result.token_taken != 0) return false;
+  switch (tokens_->newer_than(book_.cluster_of(result.target), result.token_rejected)) {
+    case TokenSource::Newer::kNone:
+      return false;
+    case TokenSource::Newer::kSoon:
+      token_awaited_.insert(result.target);
+      return true;
+    case TokenSource::Newer::kNow:
+      ask_again_(config_generation_, {result.target});
+      return true;
+  }
+  return false;
+}
+
+void Publisher::retry_with_token(const std::string& cluster) {
+  std::vector<std::size_t> targets = book_.without_token(cluster);
+  for (auto at = token_awaited_.begin(); at != token_awaited_.end();) {
+    const bool mine = book_.cluster_of(*at) == cluster;
+    if (mine) targets.push_back(*at);
+    at = mine ? token_awaited_.erase(at) : std::next(at);
+  }
+  if (!targets.empty()) ask_again_(config_generation_, targets);
 }
 
 void Publisher::note_ended(std::size_t target) {
@@ -145,6 +189,7 @@ void Publisher::publish(TimePoint now) {
   metrics_.note_publication(snapshot_generation_, snapshot->body().bytes(),
                             std::chrono::duration<double>(Clock::now() - now).count());
   snapshots_.set(std::move(snapshot));
+  if (tokens_ != nullptr) tokens_->note(book_.token_news());
   first_ended_.reset();
   role_changed_ = false;
   if (!ask_again.empty()) ask_again_(config_generation_, ask_again);

@@ -7,6 +7,7 @@
 
 #include "bao_exporter/log.h"
 #include "cli/commands.h"
+#include "cli/doctor_login.h"
 #include "cli/doctor_round.h"
 #include "cli/transport_choice.h"
 #include "materials.h"
@@ -20,11 +21,13 @@ constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;
 // Everything of one run. Targets of the plan and nodes of the evidence are in one order.
 class Doctor {
  public:
-  Doctor(const Config& config, const Credentials& credentials)
+  Doctor(const Config& config, const Trusts& trusts, const DoctorTokens& tokens,
+         Transport& transport)
       : config_(config),
-        credentials_(credentials),
-        targets_(credentials.equip(config)),
-        transport_(make_transport()) {}
+        tokens_(tokens),
+        targets_(equip(config, trusts,
+                       [&](const std::string& cluster) { return tokens.slot(cluster); })),
+        transport_(transport) {}
 
   [[nodiscard]] Evidence gather() {
     poll();
@@ -43,11 +46,15 @@ class Doctor {
                                                           std::size_t first) const;
 
   const Config& config_;
-  const Credentials& credentials_;
+  const DoctorTokens& tokens_;
   std::vector<PollTarget> targets_;
-  std::unique_ptr<Transport> transport_;
+  Transport& transport_;
   Evidence evidence_;
 };
+
+std::string source_of(const AuthConfig& auth) {
+  return auth.logs_in() ? "the token of the login" : auth.token_file;
+}
 
 AddressEvidence address_evidence(const Url& url, const PollTarget& target,
                                  const AnswerNotes& notes) {
@@ -76,7 +83,7 @@ NodeEvidence Doctor::node_evidence(std::size_t target, const PollNotes& notes,
 
 void Doctor::poll() {
   NodeBook book(config_, std::random_device()());
-  DoctorRound round(book, {targets_, config_.poll, config_.limits.body_bytes_max, 1}, *transport_);
+  DoctorRound round(book, {targets_, config_.poll, config_.limits.body_bytes_max, 1}, transport_);
   round.run();
   evidence_.poll = config_.poll;
   std::size_t target = 0;
@@ -84,12 +91,15 @@ void Doctor::poll() {
     ClusterEvidence& mine = evidence_.clusters.emplace_back();
     mine.name = cluster.cluster;
     mine.ca_file = cluster.ca_file;
+    mine.is_demo = cluster.profile == Profile::kDemo;
+    mine.refuse_excess = cluster.auth.refuse_excess;
+    mine.login = tokens_.login(cluster.cluster);
     mine.expected_nodes = cluster.expected_nodes > 0 ? cluster.expected_nodes
                                                      : static_cast<int>(cluster.nodes.size());
     for (const NodeConfig& config : cluster.nodes) {
       NodeEvidence node = node_evidence(target, round.notes()[target], book.node(target));
       node.name = config.name;
-      if (targets_[target].token != nullptr) node.token_file = cluster.auth.token_file;
+      if (targets_[target].token != nullptr) node.token_from = source_of(cluster.auth);
       mine.nodes.push_back(std::move(node));
       ++target;
     }
@@ -123,16 +133,17 @@ void Doctor::probe() {
 // is an entry in the node's audit log.
 std::optional<Request> Doctor::capability_request(std::size_t cluster, std::size_t first) const {
   const std::vector<NodeEvidence>& nodes = evidence_.clusters[cluster].nodes;
-  const auto& credential = credentials_.by_cluster().at(evidence_.clusters[cluster].name);
+  const auto slot = tokens_.slot(evidence_.clusters[cluster].name);
+  const auto token = slot == nullptr ? nullptr : slot->get();
   bool sent = false;
   std::optional<std::size_t> whom;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    sent = sent || !nodes[i].token_file.empty();
+    sent = sent || !nodes[i].token_from.empty();
     const auto& health = nodes[i].state.latest.health;
     if (!nodes[i].api || !health || !health->initialized || health->sealed) continue;
     if (!whom || (!health->standby && nodes[*whom].state.latest.health->standby)) whom = i;
   }
-  if (!sent || !whom || credential.token == nullptr) return std::nullopt;
+  if (!sent || !whom || token == nullptr || token->secret == nullptr) return std::nullopt;
   const PollTarget& target = targets_[first + *whom];
   Request request;
   request.channel = first + *whom;
@@ -140,7 +151,7 @@ std::optional<Request> Doctor::capability_request(std::size_t cluster, std::size
   request.url.path = std::string(kCapabilitiesPath);
   request.server_name = target.server_name;
   request.trust = target.trust;
-  request.bearer = credential.token->get();
+  request.bearer = token->secret;
   request.json_body = capabilities_question();
   request.deadline = Clock::now() + config_.poll.timeout;
   request.body_bytes_max = kSmallBodyMax;
@@ -154,7 +165,7 @@ void Doctor::ask_capabilities() {
     ClusterEvidence& cluster = evidence_.clusters[i];
     if (auto request = capability_request(i, first)) {
       ++open;
-      transport_->start(*std::move(request), [&cluster, &open](const Answer& answer) {
+      transport_.start(*std::move(request), [&cluster, &open](const Answer& answer) {
         cluster.capabilities = read_capabilities(answer);
         --open;
       });
@@ -162,7 +173,7 @@ void Doctor::ask_capabilities() {
     first += cluster.nodes.size();
   }
   const TimePoint limit = Clock::now() + config_.poll.timeout;
-  while (open > 0) transport_->run_once(limit);
+  while (open > 0) transport_.run_once(limit);
 }
 
 }  // namespace
@@ -170,14 +181,17 @@ void Doctor::ask_capabilities() {
 int doctor(const Config& config, bool json) {
   harden_process();
   log::init(LogLevel::kError, config.log.format);  // what the polls would log stands in the lines
-  auto materials = Credentials::read(config);
-  if (!materials.ok()) {
-    std::cerr << materials.error().detail << '\n';
+  const auto refuse = [](const Error& error) {
+    std::cerr << error.detail << '\n';
     return kUsage;
-  }
-  Credentials credentials;
-  credentials.take(materials.value());
-  const DoctorReport report = examine(Doctor(config, credentials).gather());
+  };
+  const auto trusts = load_trusts(config);
+  if (!trusts.ok()) return refuse(trusts.error());
+  const auto transport = make_transport();
+  DoctorTokens tokens(config, trusts.value(), *transport);
+  if (const auto error = tokens.get()) return refuse(*error);
+  const DoctorReport report =
+      examine(Doctor(config, trusts.value(), tokens, *transport).gather());
   std::cout << (json ? doctor_json(report) : doctor_text(report));
   return report.result() == CheckResult::kFail ? kFailed : kGood;
 }

@@ -39,7 +39,7 @@ class Findings {
 // retention: what the body tells of prometheus_retention_time.
 void check_retention(const NodeEvidence& node, const Evidence& all, Findings& out);
 
-// capability, active, nodes, versions, names: of the cluster as a whole.
+// login, capability, active, nodes, versions, names: of the cluster as a whole.
 [[nodiscard]] std::vector<Finding> check_cluster(const ClusterEvidence& cluster);
 
 // "14 s", "5 min", "3 h", "12 days"; rounded down.

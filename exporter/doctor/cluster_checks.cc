@@ -1,5 +1,6 @@
 // What can only be said of a cluster as a whole.
 #include <algorithm>
+#include <chrono>
 #include <map>
 
 #include "doctor/checks.h"
@@ -8,23 +9,45 @@ namespace bao_exporter::doctor {
 
 namespace {
 
-void check_what_it_may(const CapabilityVerdict& verdict, Findings& out) {
-  constexpr std::string_view kCheck = "capability";
-  const std::string anew =
-      "make a token with this policy alone: path \"sys/metrics\" { capabilities = [\"read\"] }; "
-      "write it to openbao.auth.token_file; then revoke the ";
-  if (verdict.root) {
-    return out.fail(kCheck, "it is a root token: it may do everything", anew + "root token",
-                    ErrorCode::kTokenExcess);
+void check_login(const ClusterEvidence& cluster, Findings& out) {
+  if (!cluster.login) return;
+  const LoginEvidence& login = *cluster.login;
+  if (login.used_up) {
+    return out.warn("login", "not tried: secret_id_file holds a wrapped secret id, which works once",
+                    "look at bao_token_logins_total of the running exporter");
   }
+  if (login.failure) return out.fail("login", login.failure->code, login.failure->detail);
+  out.ok("login", "by " + login.method + ": a token for " +
+                      duration_words(std::chrono::duration_cast<std::chrono::seconds>(
+                                         login.grant.ttl)
+                                         .count()) +
+                      (login.grant.renewable ? ", renewable" : ", not renewable") +
+                      "; it was revoked afterwards");
+}
+
+// What is done about a token that may too much.
+std::string anew(const ClusterEvidence& cluster) {
+  const std::string policy =
+      "with this policy alone: path \"sys/metrics\" { capabilities = [\"read\"] }";
+  if (cluster.login) return "make the role give tokens " + policy + " (`bao-exporter policy`)";
+  return "make a token " + policy + "; write it to openbao.auth.token_file; then revoke the old one";
+}
+
+void check_what_it_may(const ClusterEvidence& cluster, const CapabilityVerdict& verdict,
+                       Findings& out) {
+  constexpr std::string_view kCheck = "capability";
+  const auto too_much = [&](bool refused, const std::string& finding) {
+    if (refused) return out.fail(kCheck, finding, anew(cluster), ErrorCode::kTokenExcess);
+    out.warn(kCheck, finding, anew(cluster), ErrorCode::kTokenExcess);
+  };
+  if (verdict.root) return too_much(!cluster.is_demo, "it is a root token: it may do everything");
   if (!verdict.reads_metrics) {
     return out.fail(kCheck, ErrorCode::kForbidden, "it may not read sys/metrics");
   }
   if (!verdict.excess.empty()) {
     std::string words;
     for (const std::string& path : verdict.excess) words += (words.empty() ? "" : "; ") + path;
-    return out.warn(kCheck, "it may do more than read metrics: " + words, anew + "old one",
-                    ErrorCode::kTokenExcess);
+    return too_much(cluster.refuse_excess, "it may do more than read metrics: " + words);
   }
   out.ok(kCheck, "it may read sys/metrics, and nothing else that was asked for");
 }
@@ -41,7 +64,7 @@ void check_capability(const ClusterEvidence& cluster, Findings& out) {
   if (capabilities.ok()) {
     const CapabilityVerdict verdict = judge_capabilities(capabilities.value());
     if (!verdict.reads_metrics && forbidden_at_a_node(cluster)) return;  // its token line says it
-    return check_what_it_may(verdict, out);
+    return check_what_it_may(cluster, verdict, out);
   }
   const Error& error = capabilities.error();
   if (error.code == ErrorCode::kForbidden) {
@@ -155,6 +178,7 @@ void check_names(const ClusterEvidence& cluster, Findings& out) {
 
 std::vector<Finding> check_cluster(const ClusterEvidence& cluster) {
   Findings out;
+  check_login(cluster, out);
   check_capability(cluster, out);
   check_active(cluster, out);
   check_count(cluster, out);

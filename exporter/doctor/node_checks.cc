@@ -82,8 +82,12 @@ bool took_token(const Patient& patient) {
 
 void check_token(Patient& patient, Findings& out) {
   if (could_not_judge(patient)) return;
-  const std::string& file = patient.node.token_file;
-  if (file.empty()) {
+  const std::string& from = patient.node.token_from;
+  if (patient.reason() == ErrorCode::kLoginFailed) {
+    patient.told = true;  // the cluster's line says it
+    return;
+  }
+  if (from.empty()) {
     if (!is_about_token(patient.reason())) return out.ok("token", "no token is sent");
     patient.told = true;
     return out.fail("token", "no token is sent, and the node asks for one: " + patient.detail(),
@@ -93,10 +97,11 @@ void check_token(Patient& patient, Findings& out) {
   }
   if (is_about_token(patient.reason())) {
     patient.told = true;
-    return out.fail("token", patient.reason(), file + ": " + patient.detail());
+    return out.fail("token", patient.reason(), from + ": " + patient.detail());
   }
-  out.ok("token", file + (took_token(patient) ? " can be read, and the node takes it"
-                                              : " can be read; the node did not get to judge it"));
+  out.ok("token", (patient.cluster.login ? from : from + " can be read") +
+                      (took_token(patient) ? ", and the node takes it"
+                                           : "; the node did not get to judge it"));
 }
 
 void check_metrics(const Patient& patient, Findings& out) {

@@ -15,6 +15,7 @@
 #include "bao_exporter/capabilities.h"
 #include "bao_exporter/config.h"
 #include "bao_exporter/node_book.h"
+#include "bao_exporter/token_life.h"
 #include "bao_exporter/tls_probe.h"
 
 namespace bao_exporter {
@@ -35,14 +36,25 @@ struct NodeEvidence {
   std::optional<AddressEvidence> api;      // absent: the node has no api_url
   std::optional<AddressEvidence> metrics;  // absent: not asked, or the same address as the api's
   std::optional<Error> health_problem;     // why sys/health told nothing
-  std::string token_file;                  // empty: no token is sent
+  std::string token_from;                  // in words; empty: no token is sent
   NodeState state;                         // as the book has it
   double poll_began = 0;                   // unix seconds, by our clock
   double poll_ended = 0;
 };
 
+// The login of a cluster with a login method.
+struct LoginEvidence {
+  std::string method;            // as the configuration calls it
+  std::optional<Error> failure;
+  Grant grant;                   // without failure
+  bool used_up = false;          // not tried: a wrapped secret id works once, and is not the doctor's
+};
+
 struct ClusterEvidence {
   std::string name;
+  bool is_demo = false;
+  bool refuse_excess = false;
+  std::optional<LoginEvidence> login;
   int expected_nodes = 0;
   std::string ca_file;
   std::vector<NodeEvidence> nodes;

@@ -24,6 +24,10 @@
 
 namespace bao_exporter {
 
+// A token that standbys reject for so many polls in a row is rejected: they say the same while they
+// do not know it yet.
+inline constexpr int kRejectionsToBelieve = 3;
+
 struct NodeState {
   // What it is.
   std::size_t cluster = 0;
@@ -50,6 +54,11 @@ struct NodeState {
   BodyFacts shown;         // in its last poll with a body
   int polls_as_shown = 0;  // polls in a row that showed the same
   int rejections = 0;      // polls in a row that became standby_rejected
+
+  // Its token.
+  std::uint64_t token_taken = 0;     // generation that its last poll got samples with; 0: none
+  std::uint64_t token_rejected = 0;  // newest generation that its last poll rejected; 0: none
+  int token_rejections = 0;          // polls in a row that rejected that one
 
   // What is published of it.
   std::string detail;  // for the reason; empty when it is ok
@@ -110,6 +119,15 @@ class NodeBook {
   // bao_node_*, bao_cluster_* as text; `overdue`: as they are once the poll loop hangs.
   [[nodiscard]] std::string render(bool overdue) const;
 
+  // What the polls of each cluster told of its tokens, as of the last decide().
+  [[nodiscard]] std::vector<TokenNews> token_news() const;
+
+  // Nodes of that cluster of which nothing was published for want of a good token.
+  [[nodiscard]] std::vector<std::size_t> without_token(const std::string& cluster) const;
+  [[nodiscard]] const std::string& cluster_of(std::size_t node) const {
+    return clusters_[nodes_[node].cluster].name;
+  }
+
   // What the paths of single nodes and service discovery say of each node.
   [[nodiscard]] std::vector<NodeView> views() const;
 
@@ -126,6 +144,7 @@ class NodeBook {
   [[nodiscard]] bool overdue(const NodeState& node, TimePoint now) const;
   static void note_clock(NodeState& node, const Outcome& outcome, WallTime ended);
   [[nodiscard]] bool is_suspect(std::size_t node, const Outcome& outcome, TimePoint now) const;
+  static void note_token(NodeState& node, const PollResult& result, ErrorCode reason);
   static void note_identity(NodeState& node, const Outcome& outcome, bool looked_again);
   struct Members;
   [[nodiscard]] Members members_of(std::size_t cluster, TimePoint now) const;

@@ -38,6 +38,12 @@ class Publisher final : public PollSink {
   // Who polls a node again at once; set before run().
   void on_ask_again(AskAgain ask_again) { ask_again_ = std::move(ask_again); }
 
+  // Who is asked about tokens, and told of them; set before run().
+  void connect(TokenSource& tokens) { tokens_ = &tokens; }
+
+  // From any thread: nodes of that cluster that wait for another token are asked again at once.
+  void token_changed(const std::string& cluster);
+
   // From any thread, before the Poller gets the same generation: from now on these nodes. What is
   // known of a node that stays (same cluster, name and identity labels) is kept.
   void replace(const Config& config, std::uint64_t generation);
@@ -59,11 +65,14 @@ class Publisher final : public PollSink {
     std::vector<std::size_t> started;
     std::map<std::size_t, PollResult> ended;  // the newest of a target
     std::vector<std::size_t> replaced;        // targets whose older result was not taken
+    std::set<std::string> token_changed;      // clusters
   };
 
   [[nodiscard]] std::optional<Arrived> wait(const std::stop_token& stop);
   void take_config(const Config& config);
   void take(PollResult result);
+  [[nodiscard]] bool wait_for_token(const PollResult& result);
+  void retry_with_token(const std::string& cluster);
   void note_ended(std::size_t target);
   [[nodiscard]] bool publication_due(TimePoint now) const;
   void publish(TimePoint now);
@@ -72,6 +81,7 @@ class Publisher final : public PollSink {
   PollConfig poll_;
   Slot<Snapshot>& snapshots_;
   OwnMetrics& metrics_;
+  TokenSource* tokens_ = nullptr;
   AskAgain ask_again_ = [](std::uint64_t, const std::vector<std::size_t>&) {};
   NodeBook book_;
   TypeBook types_;
@@ -82,6 +92,7 @@ class Publisher final : public PollSink {
   // Build thread only.
   std::map<std::size_t, int> under_way_;  // polls started and not ended
   std::set<std::size_t> held_;            // nodes of which nothing is said before a second look
+  std::set<std::size_t> token_awaited_;   // nodes that get it when the new token is decided on
   std::set<std::size_t> never_polled_;    // before the first publication only
   std::optional<TimePoint> first_ended_;  // since the last publication
   std::optional<TimePoint> last_ended_;   // of all polls

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bao_exporter/result.h"
 #include "bao_exporter/secret.h"
@@ -28,6 +29,21 @@ struct TokenNews {
   // three rounds. 0: none.
   std::uint64_t rejected = 0;
   std::optional<std::size_t> active_node;  // place in the cluster's list of nodes
+};
+
+// Who is asked when a node rejects a token, and is told what polls saw.
+class TokenSource {
+ public:
+  virtual ~TokenSource() = default;
+
+  enum class Newer : std::uint8_t {
+    kNone,  // that generation is the newest there is
+    kSoon,  // a newer one is being checked: its end is told in any case
+    kNow,   // a newer one is in force
+  };
+  // Looks at the token's file at once.
+  [[nodiscard]] virtual Newer newer_than(const std::string& cluster, std::uint64_t generation) = 0;
+  virtual void note(const std::vector<TokenNews>& news) = 0;
 };
 
 }  // namespace bao_exporter

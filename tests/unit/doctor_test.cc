@@ -62,7 +62,7 @@ NodeEvidence node_of(const std::string& name, PollAnswers answers, bool second_l
   NodeEvidence node;
   node.name = name;
   node.api = good_address();
-  node.token_file = "/etc/bao/token";
+  node.token_from = "/etc/bao/token";
   node.state = state_of(std::move(answers), second_look);
   node.poll_began = static_cast<double>(kNow) + 0.2;
   node.poll_ended = static_cast<double>(kNow) + 0.4;
@@ -438,10 +438,10 @@ TEST_CASE("what the node makes of the token is the token check's, with its reaso
 
 TEST_CASE("without a token none is sent, and a node that wants one is told so") {
   NodeEvidence node = active_node();
-  node.token_file.clear();
+  node.token_from.clear();
   check_ok(the(node, "token"), "no token is sent");
   NodeEvidence refused = refused_node(json(403, kDenied));
-  refused.token_file.clear();
+  refused.token_from.clear();
   check_fail(the(refused, "token"), ErrorCode::kTokenRejected, "asks for one", "metrics_auth");
 }
 
@@ -455,7 +455,7 @@ TEST_CASE("what the token may do is one finding of the cluster") {
   };
   check_ok(with(capabilities_of("read")), "nothing else");
   check_fail(with(capabilities_of("root", "root")), ErrorCode::kTokenExcess, "root token",
-             "write it to openbao.auth.token_file; then revoke the root token");
+             "write it to openbao.auth.token_file; then revoke the old one");
   check_fail(with(capabilities_of("list")), ErrorCode::kForbidden, "may not read sys/metrics",
              "capabilities = [\"read\"]");
   check_fail(with(capabilities_of("deny")), ErrorCode::kForbidden, "may not read", "path");

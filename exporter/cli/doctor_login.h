@@ -1,0 +1,53 @@
+// The doctor's tokens: a file's is read, a login method logs in once; what was made that way is
+// revoked at the end.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bao_exporter/doctor.h"
+#include "bao_exporter/slot.h"
+#include "bao_exporter/token.h"
+#include "bao_exporter/transport.h"
+#include "materials.h"
+
+namespace bao_exporter::cli {
+
+class DoctorTokens {
+ public:
+  // The references must outlive it.
+  DoctorTokens(const Config& config, const Trusts& trusts, Transport& transport);
+  ~DoctorTokens();
+  DoctorTokens(const DoctorTokens&) = delete;
+  DoctorTokens& operator=(const DoctorTokens&) = delete;
+
+  // One after the other, each within poll.timeout for each node. Errors: kTokenUnreadable, of a
+  // token_file.
+  [[nodiscard]] std::optional<Error> get();
+
+  // Null: the cluster needs none.
+  [[nodiscard]] std::shared_ptr<const Slot<TokenInForce>> slot(const std::string& cluster) const;
+  // Absent: it does not log in.
+  [[nodiscard]] std::optional<LoginEvidence> login(const std::string& cluster) const;
+
+ private:
+  struct Known {
+    std::shared_ptr<Slot<TokenInForce>> slot;
+    std::optional<LoginEvidence> login;
+    std::optional<Request> revocation;
+  };
+
+  void log_in(const ClusterConfig& cluster, Known& known);
+  [[nodiscard]] std::vector<Request> templates(const ClusterConfig& cluster) const;
+  [[nodiscard]] Answer ask(Request request);
+
+  const Config& config_;
+  const Trusts& trusts_;
+  Transport& transport_;
+  std::map<std::string, Known> known_;
+};
+
+}  // namespace bao_exporter::cli

@@ -1,0 +1,341 @@
+#include "token_keep.h"
+
+#include <algorithm>
+
+#include "bao_exporter/log.h"
+
+namespace bao_exporter {
+
+namespace {
+
+constexpr std::size_t kAnswerBytesMax = std::size_t{64} << 10;
+
+std::string number(std::uint64_t value) { return std::to_string(value); }
+
+}  // namespace
+
+TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster) {
+  TokenLifeOptions options;
+  options.logs_in = cluster.auth.logs_in();
+  options.renew = cluster.auth.renew;
+  options.refuse_excess = cluster.auth.refuse_excess;
+  options.accept_root = cluster.profile == Profile::kDemo;
+  options.nodes = static_cast<std::size_t>(
+      std::count_if(cluster.nodes.begin(), cluster.nodes.end(),
+                    [](const NodeConfig& node) { return !node.api_url.empty(); }));
+  options.can_ask = options.nodes > 0;
+  return options;
+}
+
+TokenKeep::TokenKeep(const ClusterConfig& cluster, std::shared_ptr<const TlsTrust> trust,
+                     Milliseconds timeout, std::uint64_t generations, Outside outside)
+    : name_(cluster.cluster),
+      auth_(cluster.auth),
+      profile_(cluster.profile),
+      trust_(std::move(trust)),
+      timeout_(timeout),
+      outside_(std::move(outside)),
+      life_(options_of(cluster)),
+      before_(generations) {
+  take_nodes(cluster, timeout);
+  const SecretFileRules rules{auth_.allow_group_read};
+  const auto open = [&](const std::string& path, std::optional<SecretFile>& file) {
+    if (!path.empty()) files_.push_back(&file.emplace(path, rules));
+  };
+  open(auth_.token_file, token_);
+  open(auth_.role_id_file, role_id_);
+  open(auth_.secret_id_file, secret_id_);
+  open(auth_.jwt_file, jwt_);
+}
+
+TokenKeep::~TokenKeep() = default;
+
+bool TokenKeep::fits(const ClusterConfig& cluster,
+                     const std::shared_ptr<const TlsTrust>& trust) const {
+  const auto has_api = [](const NodeConfig& node) { return !node.api_url.empty(); };
+  const bool can_ask = std::any_of(cluster.nodes.begin(), cluster.nodes.end(), has_api);
+  return auth_ == cluster.auth && profile_ == cluster.profile && trust_ == trust &&
+         can_ask != nodes_.empty();
+}
+
+void TokenKeep::take_nodes(const ClusterConfig& cluster, Milliseconds timeout) {
+  timeout_ = timeout;
+  nodes_.clear();
+  for (std::size_t place = 0; place < cluster.nodes.size(); ++place) {
+    const NodeConfig& node = cluster.nodes[place];
+    if (node.api_url.empty()) continue;
+    AskedNode asked;
+    asked.place = place;
+    BAO_CHECK(parse_url(node.api_url, asked.api));
+    asked.server_name = node.server_name.empty() ? cluster.server_name : node.server_name;
+    nodes_.push_back(std::move(asked));
+  }
+}
+
+void TokenKeep::start(const Moment& moment) {
+  if (auth_.renew && !nodes_.empty()) outside_.metrics.expect_renewals(name_);
+  if (auth_.logs_in()) {
+    outside_.metrics.expect_logins(name_);
+    for (SecretFile* file : files_) (void)file->read();
+    return take_step(life_.start(moment), moment);
+  }
+  if (token_) note_found(*token_, token_->read(), moment);
+}
+
+void TokenKeep::look(const Moment& moment) {
+  for (SecretFile* file : files_) note_found(*file, file->look(), moment);
+}
+
+void TokenKeep::look_now(const Moment& moment) {
+  for (SecretFile* file : files_) note_found(*file, file->read(), moment);
+  take_step(life_.try_now(moment), moment);
+}
+
+void TokenKeep::note_found(SecretFile& file, SecretFile::Found found, const Moment& moment) {
+  if (found == SecretFile::Found::kBad) {
+    log::warn("token file", {{"credential", name_},
+                             {"file", file.path()},
+                             {"problem", file.problem()->detail}});
+    const bool nothing = !auth_.logs_in() && file.secret() == nullptr;
+    if (nothing) {
+      slot_->set(std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, *file.problem()}));
+      outside_.changed();
+    }
+  }
+  if (found != SecretFile::Found::kNew) return;
+  if (&file == (secret_id_ ? &*secret_id_ : nullptr)) unwrapped_ = nullptr;
+  if (auth_.logs_in()) return take_step(life_.try_now(moment), moment);
+  const std::uint64_t generation = before_ + file.generation();
+  secrets_[generation] = file.secret();
+  take_step(life_.token_read(generation, moment), moment);
+}
+
+void TokenKeep::time_came(const Moment& moment) { take_step(life_.time_came(moment), moment); }
+
+void TokenKeep::note(const TokenNews& news, const Moment& moment) {
+  active_ = news.active_node;
+  if (news.in_use > told_in_use_) {
+    told_in_use_ = news.in_use;
+    outside_.metrics.note_token_in_use(name_, news.in_use, since_[news.in_use]);
+    since_.erase(since_.begin(), since_.lower_bound(news.in_use));
+  }
+  if (news.rejected != 0) take_step(life_.rejected(news.rejected, moment), moment);
+}
+
+TokenSource::Newer TokenKeep::newer_than(std::uint64_t generation, const Moment& moment) {
+  if (token_) note_found(*token_, token_->look_at_once(), moment);
+  if (life_.status().in_force > generation) return TokenSource::Newer::kNow;
+  awaited_ = has_candidate() && generations() > generation;
+  return awaited_ ? TokenSource::Newer::kSoon : TokenSource::Newer::kNone;
+}
+
+bool TokenKeep::has_candidate() const {
+  const std::uint64_t newest = generations();
+  return newest > life_.status().in_force && life_.needs(newest);
+}
+
+std::uint64_t TokenKeep::generations() const {
+  return before_ + (token_ ? token_->generation() : logins_);
+}
+
+// --- what the machine wants ----------------------------------------------------------------------
+
+void TokenKeep::take_step(TokenSteps steps, const Moment& moment) {
+  for (;;) {
+    for (const TokenNote& note : steps.notes) tell(note, moment);
+    if (!steps.order) break;
+    order_ = *steps.order;
+    const std::optional<Error> error = carry_out(order_, moment);
+    if (!error) break;
+    steps = life_.answered(order_.id, *error, moment);
+  }
+  publish(moment);
+}
+
+std::optional<Error> TokenKeep::carry_out(const TokenOrder& order, const Moment& moment) {
+  if (order.task == TokenTask::kLogIn) return log_in(moment);
+  const auto& token = secrets_.at(order.generation);
+  switch (order.task) {
+    case TokenTask::kCheck:
+      send(check_request(token), Purpose::kTask, moment);
+      break;
+    case TokenTask::kLookUp:
+      send(look_up_request(token), Purpose::kTask, moment);
+      break;
+    default:
+      send(renew_request(token), Purpose::kTask, moment);
+  }
+  return std::nullopt;
+}
+
+std::optional<Error> TokenKeep::log_in(const Moment& moment) {
+  for (SecretFile* file : files_) {
+    const SecretFile::Found found = file->read();  // service account tokens are short-lived
+    if (file == (secret_id_ ? &*secret_id_ : nullptr) && found == SecretFile::Found::kNew) {
+      unwrapped_ = nullptr;
+    }
+    if (file->problem()) return file->problem();
+  }
+  if (auth_.secret_id_wrapped && unwrapped_ == nullptr) {
+    send(unwrap_request(secret_id_->secret()), Purpose::kUnwrap, moment);
+    return std::nullopt;
+  }
+  const auto secret_of = [](const std::optional<SecretFile>& file) {
+    return file ? file->secret() : nullptr;
+  };
+  const LoginSecrets secrets{secret_of(role_id_),
+                             auth_.secret_id_wrapped ? unwrapped_ : secret_of(secret_id_),
+                             secret_of(jwt_)};
+  send(login_request(auth_, secrets), Purpose::kTask, moment);
+  return std::nullopt;
+}
+
+// The active node first: others pass most of this on to it.
+const TokenKeep::AskedNode& TokenKeep::node_for(std::size_t attempt) const {
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].place == active_) first = i;
+  }
+  return nodes_[(first + attempt) % nodes_.size()];
+}
+
+void TokenKeep::send(TokenRequest what, Purpose purpose, const Moment& moment) {
+  const AskedNode& node = node_for(order_.attempt);
+  Request request;
+  request.url = node.api;
+  request.url.path = std::move(what.path);
+  request.server_name = node.server_name;
+  request.trust = trust_;
+  request.bearer = std::move(what.bearer);
+  request.json_body = std::move(what.json_body);
+  request.secret_body = std::move(what.secret_body);
+  request.secret_answer = true;
+  request.deadline = moment.now + timeout_;
+  request.body_bytes_max = kAnswerBytesMax;
+  outside_.send(std::move(request), order_.id, purpose);
+}
+
+void TokenKeep::take(std::uint64_t order, Purpose purpose, Answer answer, const Moment& moment) {
+  if (order != order_.id) return;  // of a task that was given up
+  if (purpose == Purpose::kTask) {
+    return take_step(life_.answered(order, read(answer), moment), moment);
+  }
+  auto unwrapped = read_unwrapped_secret_id(answer);
+  if (!unwrapped.ok()) return take_step(life_.answered(order, unwrapped.error(), moment), moment);
+  unwrapped_ = std::move(unwrapped).value();
+  if (const auto error = log_in(moment)) take_step(life_.answered(order, *error, moment), moment);
+}
+
+TokenAnswer TokenKeep::read(Answer& answer) {
+  const auto plain = [](auto result) {
+    return result.ok() ? TokenAnswer(std::move(result).value()) : TokenAnswer(result.error());
+  };
+  switch (order_.task) {
+    case TokenTask::kCheck:
+      return plain(read_capabilities(answer));
+    case TokenTask::kLookUp:
+      return plain(read_look_up(answer));
+    case TokenTask::kRenew:
+      return plain(read_renewal(answer));
+    case TokenTask::kLogIn:
+      break;
+  }
+  auto login = read_login(answer);
+  if (!login.ok()) return login.error();
+  secrets_[order_.generation] = login.value().token;
+  logins_ = order_.generation - before_;
+  return login.value().grant;
+}
+
+// --- what others see of it -----------------------------------------------------------------------
+
+void TokenKeep::publish(const Moment& moment) {
+  const TokenStatus& status = life_.status();
+  const bool same = status.decided == told_.decided && status.in_force == told_.in_force &&
+                    status.why.code == told_.why.code && status.why.detail == told_.why.detail;
+  const bool decided = status.decided;
+  told_ = status;
+  outside_.metrics.note_token_life(name_, status.expiry, status.excess);
+  if (!same && decided) {
+    TokenInForce token{nullptr, status.in_force, status.why};
+    if (status.in_force != 0) {
+      token.secret = secrets_.at(status.in_force);
+      since_.emplace(status.in_force, moment.wall);
+    }
+    slot_->set(std::make_shared<const TokenInForce>(std::move(token)));
+    if (told_in_use_ == 0 && status.in_force != 0) {
+      told_in_use_ = status.in_force;
+      outside_.metrics.note_token_in_use(name_, status.in_force, moment.wall);
+    }
+    awaited_ = true;
+  }
+  // Also when a new token was refused: somebody waits for its end.
+  if (awaited_ && (!same || !has_candidate())) {
+    awaited_ = false;
+    outside_.changed();
+  }
+  std::erase_if(secrets_, [&](const auto& one) { return !life_.needs(one.first); });
+}
+
+void TokenKeep::tell(const TokenNote& note, const Moment&) {
+  using Kind = TokenNote::Kind;
+  OwnMetrics& metrics = outside_.metrics;
+  const std::string generation = number(note.generation);
+  const std::string policy = "give it the policy that `bao-exporter policy` prints";
+  switch (note.kind) {
+    case Kind::kLoggedIn:
+      metrics.count_login(name_, TokenResult::kSuccess);
+      return log::info("logged in", {{"credential", name_},
+                                     {"generation", generation},
+                                     {"detail", note.detail}});
+    case Kind::kLoginDenied:
+    case Kind::kLoginError:
+      metrics.count_login(
+          name_, note.kind == Kind::kLoginDenied ? TokenResult::kDenied : TokenResult::kError);
+      return log::warn("login failed", {{"credential", name_}, {"detail", note.detail}});
+    case Kind::kRenewed:
+      metrics.count_renewal(name_, TokenResult::kSuccess);
+      return log::debug("token renewed", {{"credential", name_},
+                                          {"generation", generation},
+                                          {"detail", note.detail}});
+    case Kind::kRenewalDenied:
+    case Kind::kRenewalError:
+      metrics.count_renewal(
+          name_, note.kind == Kind::kRenewalDenied ? TokenResult::kDenied : TokenResult::kError);
+      return log::warn("renewal failed", {{"credential", name_},
+                                          {"generation", generation},
+                                          {"detail", note.detail}});
+    case Kind::kNotRenewable:
+      return log::warn("token cannot be renewed", {{"credential", name_},
+                                                   {"generation", generation},
+                                                   {"detail", note.detail}});
+    case Kind::kLifeUnknown:
+      return log::warn("token life unknown", {{"credential", name_},
+                                              {"generation", generation},
+                                              {"detail", note.detail},
+                                              {"remedy", policy}});
+    case Kind::kInForce:
+      return log::info("token in force", {{"credential", name_}, {"generation", generation}});
+    case Kind::kExcess:
+      return log::warn("token may too much", {{"credential", name_},
+                                              {"generation", generation},
+                                              {"detail", note.detail},
+                                              {"remedy", policy}});
+    case Kind::kExcessUnknown:
+      return log::warn("token power unknown", {{"credential", name_},
+                                               {"generation", generation},
+                                               {"detail", note.detail},
+                                               {"remedy", policy}});
+    case Kind::kRefused:
+      return log::error("token refused", {{"credential", name_},
+                                          {"generation", generation},
+                                          {"detail", note.detail},
+                                          {"remedy", policy}});
+    case Kind::kRejected:
+      return log::warn("token rejected", {{"credential", name_},
+                                          {"generation", generation},
+                                          {"detail", note.detail}});
+  }
+}
+
+}  // namespace bao_exporter

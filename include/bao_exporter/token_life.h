@@ -6,11 +6,15 @@
 //   - a renewal comes at two thirds of what is left, up to a tenth of that earlier (jitter);
 //   - a renewal that no longer gives the whole time (max TTL) is followed by a login at once;
 //   - denied logins are tried again after 10 s, 1 min, then each 10 min: OpenBao locks an AppRole
-//   for
-//     15 min at the fifth denial within 15 min; whatever else failed after 1 s, 2 s, ... 60 s.
+//     for 15 min at the fifth denial within 15 min;
+//   - whatever else failed: each node once, then after 1 s, 2 s, ... 60 s.
 // A new token is checked (sys/capabilities-self) before it comes into force, and the one before
 // stays in force meanwhile. Where nobody answers the check within kCheckPatience and there is none
-// before it, it comes into force unchecked (never with refuse_excess), and the check is tried on.
+// before it, or the one before is rejected or has ended, it comes into force unchecked (never with
+// refuse_excess), and the check is tried on.
+// A token in force stays so until another one takes its place, past its end, too: polls that use it
+// are rejected and say so, which tells more than having none. Only a check that refuses it ends it.
+// A refused token stays refused: what helps is another token.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +36,11 @@ struct TokenLifeOptions {
   bool renew = true;
   bool refuse_excess = false;  // on_excess_capabilities = "refuse"
   bool accept_root = false;    // profile demo
-  bool can_ask = true;  // some node has an api_url; else nothing is checked, looked up, renewed
+  bool can_ask = true;    // some node has an api_url; else nothing is checked, looked up, renewed
+  std::size_t nodes = 1;  // how many can be asked: each once without delay
 };
+
+inline constexpr Milliseconds kCheckPatience{1000};
 
 // Read from the clock and the dice when an event came.
 struct Moment {
@@ -71,13 +78,14 @@ struct TokenNote {
     kRenewed,  // detail: the TTL
     kRenewalDenied,
     kRenewalError,
-    kNotRenewable,   // of a file's token: nobody can lengthen its life; detail: when it ends
-    kLifeUnknown,    // it may not look itself up
-    kInForce,        // this generation is in force from now on
-    kExcess,         // it may more than it needs; detail: what
-    kExcessUnknown,  // it may not ask what it may do
-    kRefused,        // not used: root, or excess with refuse_excess; detail: what
-    kRejected,       // polls say so
+    kNotRenewable,  // of a file's token: nobody can lengthen its life; detail: when it ends
+    kLifeUnknown,   // it may not look itself up (nor renew); detail: why
+    kInForce,       // this generation is in force from now on
+    kExcess,        // it may more than it needs; detail: what
+    // It may not ask what it may do; or (with refuse_excess) there is nobody to ask.
+    kExcessUnknown,
+    kRefused,   // not used: root, or excess with refuse_excess; detail: what
+    kRejected,  // polls say so
   };
   Kind kind = Kind::kInForce;
   std::uint64_t generation = 0;
@@ -86,11 +94,13 @@ struct TokenNote {
 
 // What holds now.
 struct TokenStatus {
-  bool decided = false;               // false: polls wait for the first token
-  std::uint64_t in_force = 0;         // generation; 0: none
-  Error why{ErrorCode::kOk, {}};      // decided and none in force: why
-  std::optional<WallTime> expiry;     // of the one in force; nullopt: not known, or never
-  std::optional<std::size_t> excess;  // capabilities beyond reading metrics; nullopt: not known
+  bool decided = false;            // false: polls wait for the first token
+  std::uint64_t in_force = 0;      // generation; 0: none
+  Error why{ErrorCode::kOk, {}};   // decided and none in force: why
+  std::optional<WallTime> expiry;  // of the one in force; nullopt: not known, or never
+  // Capabilities beyond reading metrics: of the one in force, or of the one refused where there is
+  // none. nullopt: not known.
+  std::optional<std::size_t> excess;
 };
 
 struct TokenSteps {
@@ -106,20 +116,99 @@ class TokenLife {
   [[nodiscard]] TokenSteps start(const Moment& moment);
   // A token was read from its file; `generation` counts up from 1.
   [[nodiscard]] TokenSteps token_read(std::uint64_t generation, const Moment& moment);
-  // A file that a login needs has changed, or somebody asks (SIGHUP): a login that waits for its
-  // next try is tried at once.
+  // A file that a login needs has changed, or somebody asks (SIGHUP): what waits for its next try
+  // is tried at once. Denied logins stay counted: another denial waits as long as it would have.
   [[nodiscard]] TokenSteps try_now(const Moment& moment);
   [[nodiscard]] TokenSteps answered(std::uint64_t id, TokenAnswer answer, const Moment& moment);
-  // Polls say that `generation` is rejected. Nothing happens when it is not the newest one; a login
-  // method logs in (not more often than its denials would).
+  // Polls say that `generation` is rejected. When it is the newest one, a login method logs in: at
+  // once, but 10 s, 1 min, 10 min after the last login when fresh tokens are rejected, too. When it
+  // is the one in force, a newer one that is being checked does not wait for it any more.
   [[nodiscard]] TokenSteps rejected(std::uint64_t generation, const Moment& moment);
   // At wake_at() or later.
   [[nodiscard]] TokenSteps time_came(const Moment& moment);
 
-  [[nodiscard]] const TokenStatus& status() const;
+  [[nodiscard]] const TokenStatus& status() const { return status_; }
+  // When time_came() must be called next; nullopt: nothing is due but an answer.
   [[nodiscard]] std::optional<TimePoint> wake_at() const;
   // Generations whose secret is still needed: the one in force, the one that is being checked.
   [[nodiscard]] bool needs(std::uint64_t generation) const;
+
+ private:
+  struct Held {
+    std::uint64_t generation = 0;
+    bool checked = false;   // nothing to ask any more about what it may do
+    bool rejected = false;  // polls say so
+    bool renewable = false;
+    Milliseconds whole{0};          // what its login gave
+    std::optional<TimePoint> ends;  // nullopt: not known, or never
+    std::optional<WallTime> expiry;
+    TimePoint since;  // when it was read or came from its login, then when it came into force
+  };
+  struct Schedule {
+    std::optional<TimePoint> due;
+    std::size_t failures = 0;  // in a row: the attempt of the next order
+    bool waiting = false;      // for another try, as against for its time
+  };
+
+  // token_life.cc
+  void take_candidate(Held token, const Moment& moment, TokenSteps& steps);
+  void put_in_force(const Moment& moment, TokenSteps& steps);
+  void plan_login_life(const Moment& moment);
+  void settle(const Moment& moment, TokenSteps& steps);
+  void log_in_by(TimePoint time);
+  void fresh_token_rejected(const Held& token, const Moment& moment);
+  [[nodiscard]] bool patience_ended(TimePoint now) const;
+  [[nodiscard]] std::optional<TimePoint> patience_ends() const;
+  [[nodiscard]] bool login_may_replace() const;
+  [[nodiscard]] std::optional<TokenTask> due_task(TimePoint now) const;
+  [[nodiscard]] TokenOrder order_of(TokenTask task);
+  [[nodiscard]] Schedule& schedule_of(TokenTask task);
+  [[nodiscard]] const Held* check_target() const;
+
+  // token_life_answers.cc
+  void login_answered(const TokenOrder& order, const TokenAnswer& answer, const Moment& moment,
+                      TokenSteps& steps);
+  void login_denied(const Error& error, const Moment& moment);
+  void login_unanswered(const Error& error, const Moment& moment);
+  void check_answered(const TokenAnswer& answer, const Moment& moment, TokenSteps& steps);
+  void check_failed(const Error& error, const Moment& moment, TokenSteps& steps);
+  void judge(const Capabilities& capabilities, const Moment& moment, TokenSteps& steps);
+  void check_done(std::optional<std::size_t> excess, const Moment& moment, TokenSteps& steps);
+  void refuse(std::size_t excess, const std::string& words, const Moment& moment,
+              TokenSteps& steps);
+  void look_up_answered(const TokenAnswer& answer, const Moment& moment, TokenSteps& steps);
+  void look_up_denied(const Error& error, const Moment& moment, TokenSteps& steps);
+  void renewal_answered(const TokenAnswer& answer, const Moment& moment, TokenSteps& steps);
+  void renewal_failed(const Error& error, const Moment& moment, TokenSteps& steps);
+  void login_token_renewed(const Grant& grant, const Moment& moment);
+  void file_token_renewed(const Grant& grant, const Moment& moment, TokenSteps& steps);
+  void set_life(Held& token, const Grant& grant, const Moment& moment);
+  void plan_file_renewal(const Moment& moment, TokenSteps& steps);
+  void try_again(Schedule& schedule, const Moment& moment) const;
+  void decide(Error why);
+
+  TokenLifeOptions options_;
+  TokenStatus status_;
+  std::uint64_t newest_ = 0;  // generation
+  std::uint64_t last_id_ = 0;
+  std::optional<Held> in_force_;
+  std::optional<Held> candidate_;  // newer than the one in force, not checked yet
+  std::optional<TokenOrder> under_way_;
+
+  Schedule login_;
+  Schedule check_;    // of the candidate, else of the one in force where it is unchecked
+  Schedule look_up_;  // of the one in force, as the renewal
+  Schedule renew_;
+  bool learns_by_renewal_ = false;   // the token may not look itself up
+  std::size_t checks_rejected_ = 0;  // of the token that is being checked
+  std::size_t look_ups_rejected_ = 0;
+
+  std::optional<TimePoint> started_;
+  std::optional<TimePoint> last_login_;  // a good one
+  TimePoint no_login_before_ = TimePoint::min();
+  std::optional<TimePoint> last_denial_;
+  std::size_t denials_ = 0;         // of logins, none more than 15 min after the one before
+  std::size_t fresh_rejected_ = 0;  // tokens in a row that polls rejected soon
 };
 
 }  // namespace bao_exporter

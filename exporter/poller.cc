@@ -10,15 +10,15 @@ namespace bao_exporter {
 
 namespace {
 
-constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;  // health and leader: some 250 bytes
+constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;   // health and leader: some 250 bytes
 constexpr std::uint64_t kFirstAside = std::uint64_t{1} << 32;  // channels beyond those of targets
 
 // A standby does not tell a wrong token from one that it does not know yet: both may be.
 bool is_rejection(const Answer& answer) {
   if (!answer.answered() || (answer.status != 400 && answer.status != 403)) return false;
   const std::optional<Error> error = judge_metrics(answer);
-  return error && (error->code == ErrorCode::kTokenRejected ||
-                   error->code == ErrorCode::kStandbyRejected);
+  return error &&
+         (error->code == ErrorCode::kTokenRejected || error->code == ErrorCode::kStandbyRejected);
 }
 
 Answer failed(Error error) {
@@ -148,7 +148,8 @@ void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_lo
     result.second_look = second_look;
     result.started = now;
     running_[target].emplace(Running{NodePoll(what.has_api, what.same_origin(), what.active_only),
-                                     std::move(result), now + plan_.poll.timeout});
+                                     std::move(result), now + plan_.poll.timeout,
+                                     PollQuestion::kHealth, false, nullptr});
     ask(target, running_[target]->machine.start());
   }
 }

@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::size_t kAnswerBytesMax = std::size_t{64} << 10;
 
-std::string number(std::uint64_t value) { return std::to_string(value); }
-
 }  // namespace
 
 TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster) {
@@ -93,9 +91,8 @@ void TokenKeep::look_now(const Moment& moment) {
 
 void TokenKeep::note_found(SecretFile& file, SecretFile::Found found, const Moment& moment) {
   if (found == SecretFile::Found::kBad) {
-    log::warn("token file", {{"credential", name_},
-                             {"file", file.path()},
-                             {"problem", file.problem()->detail}});
+    log::warn("token file",
+              {{"credential", name_}, {"file", file.path()}, {"problem", file.problem()->detail}});
     const bool nothing = !auth_.logs_in() && file.secret() == nullptr;
     if (nothing) {
       slot_->set(std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, *file.problem()}));
@@ -105,32 +102,34 @@ void TokenKeep::note_found(SecretFile& file, SecretFile::Found found, const Mome
   if (found != SecretFile::Found::kNew) return;
   if (&file == (secret_id_ ? &*secret_id_ : nullptr)) unwrapped_ = nullptr;
   if (auth_.logs_in()) return take_step(life_.try_now(moment), moment);
-  const std::uint64_t generation = before_ + file.generation();
-  secrets_[generation] = file.secret();
-  take_step(life_.token_read(generation, moment), moment);
+  secrets_[file.generation()] = file.secret();
+  take_step(life_.token_read(file.generation(), moment), moment);
 }
 
 void TokenKeep::time_came(const Moment& moment) { take_step(life_.time_came(moment), moment); }
 
 void TokenKeep::note(const TokenNews& news, const Moment& moment) {
   active_ = news.active_node;
-  if (news.in_use > told_in_use_) {
-    told_in_use_ = news.in_use;
-    outside_.metrics.note_token_in_use(name_, news.in_use, since_[news.in_use]);
-    since_.erase(since_.begin(), since_.lower_bound(news.in_use));
-  }
-  if (news.rejected != 0) take_step(life_.rejected(news.rejected, moment), moment);
+  if (news.in_use > told_in_use_) tell_in_use(news.in_use);
+  if (news.rejected > before_) take_step(life_.rejected(news.rejected - before_, moment), moment);
+}
+
+void TokenKeep::tell_in_use(std::uint64_t generation) {
+  told_in_use_ = generation;
+  outside_.metrics.note_token_in_use(name_, generation, since_[generation]);
+  since_.erase(since_.begin(), since_.lower_bound(generation));
 }
 
 TokenSource::Newer TokenKeep::newer_than(std::uint64_t generation, const Moment& moment) {
   if (token_) note_found(*token_, token_->look_at_once(), moment);
-  if (life_.status().in_force > generation) return TokenSource::Newer::kNow;
+  if (before_ + life_.status().in_force > generation) return TokenSource::Newer::kNow;
   awaited_ = has_candidate() && generations() > generation;
   return awaited_ ? TokenSource::Newer::kSoon : TokenSource::Newer::kNone;
 }
 
+// A newer token than the one in force is being checked.
 bool TokenKeep::has_candidate() const {
-  const std::uint64_t newest = generations();
+  const std::uint64_t newest = generations() - before_;
   return newest > life_.status().in_force && life_.needs(newest);
 }
 
@@ -243,7 +242,7 @@ TokenAnswer TokenKeep::read(Answer& answer) {
   auto login = read_login(answer);
   if (!login.ok()) return login.error();
   secrets_[order_.generation] = login.value().token;
-  logins_ = order_.generation - before_;
+  logins_ = order_.generation;
   return login.value().grant;
 }
 
@@ -257,16 +256,7 @@ void TokenKeep::publish(const Moment& moment) {
   told_ = status;
   outside_.metrics.note_token_life(name_, status.expiry, status.excess);
   if (!same && decided) {
-    TokenInForce token{nullptr, status.in_force, status.why};
-    if (status.in_force != 0) {
-      token.secret = secrets_.at(status.in_force);
-      since_.emplace(status.in_force, moment.wall);
-    }
-    slot_->set(std::make_shared<const TokenInForce>(std::move(token)));
-    if (told_in_use_ == 0 && status.in_force != 0) {
-      told_in_use_ = status.in_force;
-      outside_.metrics.note_token_in_use(name_, status.in_force, moment.wall);
-    }
+    put_in_force(status, moment);
     awaited_ = true;
   }
   // Also when a new token was refused: somebody waits for its end.
@@ -277,17 +267,28 @@ void TokenKeep::publish(const Moment& moment) {
   std::erase_if(secrets_, [&](const auto& one) { return !life_.needs(one.first); });
 }
 
+void TokenKeep::put_in_force(const TokenStatus& status, const Moment& moment) {
+  TokenInForce token{nullptr, 0, status.why};
+  if (status.in_force != 0) {
+    token.secret = secrets_.at(status.in_force);
+    token.generation = before_ + status.in_force;
+    since_.emplace(token.generation, moment.wall);
+    if (told_in_use_ == 0) tell_in_use(token.generation);
+  }
+  slot_->set(std::make_shared<const TokenInForce>(std::move(token)));
+}
+
 void TokenKeep::tell(const TokenNote& note, const Moment&) {
   using Kind = TokenNote::Kind;
   OwnMetrics& metrics = outside_.metrics;
-  const std::string generation = number(note.generation);
+  const std::string generation = std::to_string(before_ + note.generation);
   const std::string policy = "give it the policy that `bao-exporter policy` prints";
   switch (note.kind) {
     case Kind::kLoggedIn:
       metrics.count_login(name_, TokenResult::kSuccess);
-      return log::info("logged in", {{"credential", name_},
-                                     {"generation", generation},
-                                     {"detail", note.detail}});
+      return log::info(
+          "logged in",
+          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
     case Kind::kLoginDenied:
     case Kind::kLoginError:
       metrics.count_login(
@@ -295,20 +296,20 @@ void TokenKeep::tell(const TokenNote& note, const Moment&) {
       return log::warn("login failed", {{"credential", name_}, {"detail", note.detail}});
     case Kind::kRenewed:
       metrics.count_renewal(name_, TokenResult::kSuccess);
-      return log::debug("token renewed", {{"credential", name_},
-                                          {"generation", generation},
-                                          {"detail", note.detail}});
+      return log::debug(
+          "token renewed",
+          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
     case Kind::kRenewalDenied:
     case Kind::kRenewalError:
       metrics.count_renewal(
           name_, note.kind == Kind::kRenewalDenied ? TokenResult::kDenied : TokenResult::kError);
-      return log::warn("renewal failed", {{"credential", name_},
-                                          {"generation", generation},
-                                          {"detail", note.detail}});
+      return log::warn(
+          "renewal failed",
+          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
     case Kind::kNotRenewable:
-      return log::warn("token cannot be renewed", {{"credential", name_},
-                                                   {"generation", generation},
-                                                   {"detail", note.detail}});
+      return log::warn(
+          "token cannot be renewed",
+          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
     case Kind::kLifeUnknown:
       return log::warn("token life unknown", {{"credential", name_},
                                               {"generation", generation},
@@ -332,9 +333,9 @@ void TokenKeep::tell(const TokenNote& note, const Moment&) {
                                           {"detail", note.detail},
                                           {"remedy", policy}});
     case Kind::kRejected:
-      return log::warn("token rejected", {{"credential", name_},
-                                          {"generation", generation},
-                                          {"detail", note.detail}});
+      return log::warn(
+          "token rejected",
+          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
   }
 }
 

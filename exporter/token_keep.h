@@ -1,4 +1,5 @@
-// One cluster's tokens: TokenLife with its files, its requests, its place in the metrics and the log.
+// One cluster's tokens: TokenLife with its files, its requests, its place in the metrics and the
+// log.
 //
 // Threads: one at a time (TokenKeeper's lock).
 #pragma once
@@ -68,13 +69,15 @@ class TokenKeep {
   void take_step(TokenSteps steps, const Moment& moment);
   void tell(const TokenNote& note, const Moment& moment);
   void publish(const Moment& moment);
+  void put_in_force(const TokenStatus& status, const Moment& moment);
+  void tell_in_use(std::uint64_t generation);
   void note_found(SecretFile& file, SecretFile::Found found, const Moment& moment);
   // Sends what was ordered; an Error when that cannot be.
   [[nodiscard]] std::optional<Error> carry_out(const TokenOrder& order, const Moment& moment);
   [[nodiscard]] std::optional<Error> log_in(const Moment& moment);
   void send(TokenRequest what, Purpose purpose, const Moment& moment);
   [[nodiscard]] TokenAnswer read(Answer& answer);
-  [[nodiscard]] bool has_candidate() const;  // a newer token than the one in force is being checked
+  [[nodiscard]] bool has_candidate() const;
   [[nodiscard]] const AskedNode& node_for(std::size_t attempt) const;
 
   std::string name_;
@@ -96,10 +99,10 @@ class TokenKeep {
 
   TokenLife life_;
   TokenOrder order_;  // the last one
-  std::uint64_t before_;
+  std::uint64_t before_;  // what others see as a generation is this more than the machine's number
   std::uint64_t logins_ = 0;
-  std::map<std::uint64_t, std::shared_ptr<const Secret>> secrets_;  // by generation
-  std::map<std::uint64_t, WallTime> since_;                         // in force, by generation
+  std::map<std::uint64_t, std::shared_ptr<const Secret>> secrets_;  // by the machine's number
+  std::map<std::uint64_t, WallTime> since_;  // in force, by what others see
   std::shared_ptr<Slot<TokenInForce>> slot_ = std::make_shared<Slot<TokenInForce>>();
   TokenStatus told_;
   std::uint64_t told_in_use_ = 0;

@@ -190,8 +190,7 @@ int doctor(const Config& config, bool json) {
   const auto transport = make_transport();
   DoctorTokens tokens(config, trusts.value(), *transport);
   if (const auto error = tokens.get()) return refuse(*error);
-  const DoctorReport report =
-      examine(Doctor(config, trusts.value(), tokens, *transport).gather());
+  const DoctorReport report = examine(Doctor(config, trusts.value(), tokens, *transport).gather());
   std::cout << (json ? doctor_json(report) : doctor_text(report));
   return report.result() == CheckResult::kFail ? kFailed : kGood;
 }

@@ -13,16 +13,17 @@ void check_login(const ClusterEvidence& cluster, Findings& out) {
   if (!cluster.login) return;
   const LoginEvidence& login = *cluster.login;
   if (login.used_up) {
-    return out.warn("login", "not tried: secret_id_file holds a wrapped secret id, which works once",
+    return out.warn("login",
+                    "not tried: secret_id_file holds a wrapped secret id, which works once",
                     "look at bao_token_logins_total of the running exporter");
   }
   if (login.failure) return out.fail("login", login.failure->code, login.failure->detail);
-  out.ok("login", "by " + login.method + ": a token for " +
-                      duration_words(std::chrono::duration_cast<std::chrono::seconds>(
-                                         login.grant.ttl)
-                                         .count()) +
-                      (login.grant.renewable ? ", renewable" : ", not renewable") +
-                      "; it was revoked afterwards");
+  out.ok("login",
+         "by " + login.method + ": a token for " +
+             duration_words(
+                 std::chrono::duration_cast<std::chrono::seconds>(login.grant.ttl).count()) +
+             (login.grant.renewable ? ", renewable" : ", not renewable") +
+             "; it was revoked afterwards");
 }
 
 // What is done about a token that may too much.
@@ -30,7 +31,8 @@ std::string anew(const ClusterEvidence& cluster) {
   const std::string policy =
       "with this policy alone: path \"sys/metrics\" { capabilities = [\"read\"] }";
   if (cluster.login) return "make the role give tokens " + policy + " (`bao-exporter policy`)";
-  return "make a token " + policy + "; write it to openbao.auth.token_file; then revoke the old one";
+  return "make a token " + policy +
+         "; write it to openbao.auth.token_file; then revoke the old one";
 }
 
 void check_what_it_may(const ClusterEvidence& cluster, const CapabilityVerdict& verdict,

@@ -15,8 +15,8 @@
 #include "bao_exporter/capabilities.h"
 #include "bao_exporter/config.h"
 #include "bao_exporter/node_book.h"
-#include "bao_exporter/token_life.h"
 #include "bao_exporter/tls_probe.h"
+#include "bao_exporter/token_life.h"
 
 namespace bao_exporter {
 
@@ -44,10 +44,10 @@ struct NodeEvidence {
 
 // The login of a cluster with a login method.
 struct LoginEvidence {
-  std::string method;            // as the configuration calls it
+  std::string method;  // as the configuration calls it
   std::optional<Error> failure;
-  Grant grant;                   // without failure
-  bool used_up = false;          // not tried: a wrapped secret id works once, and is not the doctor's
+  Grant grant;           // without failure
+  bool used_up = false;  // not tried: a wrapped secret id works once, and is not the doctor's
 };
 
 struct ClusterEvidence {

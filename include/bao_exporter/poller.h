@@ -1,8 +1,8 @@
 // The poll loop: when to ask whom. Runs on the poll thread; parses nothing and reads no file.
 //
 // A poll takes the token that is in force when it asks for metrics, and waits for the first one
-// within its deadline. A node that rejects a new token is asked again, in the same poll, with the one
-// that worked there before: a new token takes over per node.
+// within its deadline. A node that rejects a new token is asked again, in the same poll, with the
+// one that worked there before: a new token takes over per node.
 //
 // All targets are polled at once at each multiple of the interval from the start (monotonic clock),
 // every one under its own absolute deadline, so a node that hangs delays nobody.
@@ -124,7 +124,8 @@ class Poller {
   Heartbeat& heartbeat_;
   TimePoint next_round_;
   std::vector<std::optional<Running>> running_;
-  std::vector<std::shared_ptr<const TokenInForce>> proven_;  // by target: the token that it took last
+  std::vector<std::shared_ptr<const TokenInForce>>
+      proven_;  // by target: the token that it took last
   std::uint64_t asides_sent_ = 0;
 
   std::mutex mutex_;  // guards the four below

@@ -48,8 +48,13 @@ class TokenDriver {
   }
   [[nodiscard]] WallTime wall_in(Milliseconds time) const { return moment().wall + time; }
 
+  [[nodiscard]] Milliseconds until(TimePoint time) const {
+    return std::chrono::ceil<Milliseconds>(time - moment().now);
+  }
+
   void start() { take(life.start(moment())); }
   void read(std::uint64_t generation) { take(life.token_read(generation, moment())); }
+  void wake() { take(life.time_came(moment())); }
   void try_now() { take(life.try_now(moment())); }
   void rejected(std::uint64_t generation) { take(life.rejected(generation, moment())); }
   void answer(TokenAnswer with) {
@@ -64,16 +69,15 @@ class TokenDriver {
   // Moves the clock, stopping wherever the machine wants to be woken.
   void pass(Milliseconds time) {
     const Milliseconds end = since_start + time;
-    while (life.wake_at() && *life.wake_at() <= TimePoint(hours(100)) + end) {
-      const auto at = std::chrono::ceil<Milliseconds>(*life.wake_at() - TimePoint(hours(100)));
-      if (at > since_start) since_start = at;
-      take(life.time_came(moment()));
+    while (life.wake_at() && since_start + until(*life.wake_at()) <= end) {
+      since_start += std::max(until(*life.wake_at()), Milliseconds(0));
+      wake();
     }
     since_start = end;
   }
   // Passes to the next time that the machine wants; how long that was.
   Milliseconds pass_to_wake() {
-    const auto wait = std::chrono::ceil<Milliseconds>(life.wake_at().value() - moment().now);
+    const auto wait = until(life.wake_at().value());
     since_start += wait;
     take(life.time_came(moment()));
     return wait;

@@ -75,15 +75,10 @@ Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(const ListenerCon
 
 namespace {
 
-bool same_key(const Secret* a, const Secret* b) {
-  if (a == nullptr || b == nullptr) return a == b;
-  return a->reveal() == b->reveal();
-}
-
 bool same_trust(const TlsTrust& a, const TlsTrust& b) {
   return a.system_authorities == b.system_authorities && a.authorities_pem == b.authorities_pem &&
          a.client_certificate_pem == b.client_certificate_pem &&
-         same_key(a.client_key_pem.get(), b.client_key_pem.get());
+         a.client_key_pem == b.client_key_pem;
 }
 
 }  // namespace

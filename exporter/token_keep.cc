@@ -12,7 +12,7 @@ constexpr std::size_t kAnswerBytesMax = std::size_t{64} << 10;
 
 }  // namespace
 
-TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster) {
+TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster, Milliseconds timeout) {
   TokenLifeOptions options;
   options.logs_in = cluster.auth.logs_in();
   options.renew = cluster.auth.renew;
@@ -22,6 +22,8 @@ TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster) {
       std::count_if(cluster.nodes.begin(), cluster.nodes.end(),
                     [](const NodeConfig& node) { return !node.api_url.empty(); }));
   options.can_ask = options.nodes > 0;
+  // The polls that wait for the first token have to ask for metrics with it, too.
+  options.check_patience = std::min(options.check_patience, timeout / 2);
   return options;
 }
 
@@ -33,7 +35,7 @@ TokenKeep::TokenKeep(const ClusterConfig& cluster, std::shared_ptr<const TlsTrus
       trust_(std::move(trust)),
       timeout_(timeout),
       outside_(std::move(outside)),
-      life_(options_of(cluster)),
+      life_(options_of(cluster, timeout)),
       before_(generations) {
   take_nodes(cluster, timeout);
   const SecretFileRules rules{auth_.allow_group_read};

@@ -65,7 +65,8 @@ class TokenKeep {
     std::string server_name;
   };
 
-  [[nodiscard]] static TokenLifeOptions options_of(const ClusterConfig& cluster);
+  [[nodiscard]] static TokenLifeOptions options_of(const ClusterConfig& cluster,
+                                                   Milliseconds timeout);
   void take_step(TokenSteps steps, const Moment& moment);
   void tell(const TokenNote& note, const Moment& moment);
   void publish(const Moment& moment);
@@ -98,11 +99,11 @@ class TokenKeep {
   std::shared_ptr<const Secret> unwrapped_;  // the secret id that came out of its wrapping
 
   TokenLife life_;
-  TokenOrder order_;  // the last one
+  TokenOrder order_;      // the last one
   std::uint64_t before_;  // what others see as a generation is this more than the machine's number
   std::uint64_t logins_ = 0;
   std::map<std::uint64_t, std::shared_ptr<const Secret>> secrets_;  // by the machine's number
-  std::map<std::uint64_t, WallTime> since_;  // in force, by what others see
+  std::map<std::uint64_t, WallTime> since_;                         // in force, by what others see
   std::shared_ptr<Slot<TokenInForce>> slot_ = std::make_shared<Slot<TokenInForce>>();
   TokenStatus told_;
   std::uint64_t told_in_use_ = 0;

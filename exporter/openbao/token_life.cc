@@ -193,7 +193,7 @@ void TokenLife::fresh_token_rejected(const Held& token, const Moment& moment) {
 // When the candidate stops waiting for its check; nullopt: as long as there is none, never.
 std::optional<TimePoint> TokenLife::patience_ends() const {
   if (!candidate_ || options_.refuse_excess) return std::nullopt;
-  const TimePoint end = candidate_->since + kCheckPatience;
+  const TimePoint end = candidate_->since + options_.check_patience;
   if (!in_force_ || in_force_->rejected) return end;
   if (!in_force_->ends) return std::nullopt;
   return std::max(end, *in_force_->ends);

@@ -108,7 +108,7 @@ void TokenLife::login_denied(const Error& error, const Moment& moment) {
 
 void TokenLife::login_unanswered(const Error& error, const Moment& moment) {
   try_again(login_, moment);
-  const bool waited = started_ && moment.now - *started_ >= kCheckPatience;
+  const bool waited = started_ && moment.now - *started_ >= options_.check_patience;
   if (login_.failures < options_.nodes && !waited) return;
   decide({ErrorCode::kLoginFailed, std::string(reason_name(error.code)) + ": " + error.detail});
 }
@@ -132,14 +132,14 @@ void TokenLife::check_failed(const Error& error, const Moment& moment, TokenStep
   if (!candidate_) return;
   const bool unknown_to_all = checks_rejected_ >= kRounds * options_.nodes;
   if (options_.refuse_excess) {
-    const bool waited = moment.now - candidate_->since >= kCheckPatience;
+    const bool waited = moment.now - candidate_->since >= options_.check_patience;
     if (check_.failures >= options_.nodes || waited) decide(error);
     // A file's token may become known yet; a login can give a better one.
     if (unknown_to_all && options_.logs_in && !candidate_->rejected) {
       candidate_->rejected = true;
       fresh_token_rejected(*candidate_, moment);
     }
-  } else if (unknown_to_all) {
+  } else if (unknown_to_all || (!in_force_ && error.code == ErrorCode::kTokenRejected)) {
     put_in_force(moment, steps);  // Polls tell better, node by node.
   }
 }

@@ -9,7 +9,7 @@
 //     for 15 min at the fifth denial within 15 min;
 //   - whatever else failed: each node once, then after 1 s, 2 s, ... 60 s.
 // A new token is checked (sys/capabilities-self) before it comes into force, and the one before
-// stays in force meanwhile. Where nobody answers the check within kCheckPatience and there is none
+// stays in force meanwhile. Where nobody answers the check within check_patience and there is none
 // before it, or the one before is rejected or has ended, it comes into force unchecked (never with
 // refuse_excess), and the check is tried on.
 // A token in force stays so until another one takes its place, past its end, too: polls that use it
@@ -36,11 +36,10 @@ struct TokenLifeOptions {
   bool renew = true;
   bool refuse_excess = false;  // on_excess_capabilities = "refuse"
   bool accept_root = false;    // profile demo
+  Milliseconds check_patience{1'000};
   bool can_ask = true;    // some node has an api_url; else nothing is checked, looked up, renewed
   std::size_t nodes = 1;  // how many can be asked: each once without delay
 };
-
-inline constexpr Milliseconds kCheckPatience{1000};
 
 // Read from the clock and the dice when an event came.
 struct Moment {

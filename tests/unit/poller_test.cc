@@ -106,6 +106,11 @@ class Running {
   std::jthread thread_;
 };
 
+std::shared_ptr<const TokenInForce> in_force(std::shared_ptr<const Secret> secret,
+                                             std::uint64_t generation) {
+  return std::make_shared<const TokenInForce>(TokenInForce{std::move(secret), generation, {}});
+}
+
 bool has_header(const Request& request, std::string_view header) {
   return std::find(request.headers.begin(), request.headers.end(), header) != request.headers.end();
 }
@@ -185,8 +190,8 @@ TEST_CASE("the token goes with metrics requests only, and so does the no-forward
   const Folder folder;
   auto secret = Secret::load(folder.write("token", "abcdefghijklmnopqrstuvwxyz"), {});
   REQUIRE(secret.ok());
-  Slot<Secret> slot;
-  slot.set(secret.value());
+  Slot<TokenInForce> slot;
+  slot.set(in_force(secret.value(), 1));
   PollTarget with_token = node(1);
   with_token.token = {std::shared_ptr<void>(), &slot};
   Running running({with_token}, config(kLong));
@@ -224,15 +229,15 @@ TEST_CASE("a token that was replaced is taken at the next metrics request") {
   auto first = Secret::load(folder.write("token", "first-token-first-token"), {});
   auto second = Secret::load(folder.write("token", "second-token-second-token"), {});
   REQUIRE((first.ok() && second.ok()));
-  Slot<Secret> slot;
-  slot.set(first.value());
+  Slot<TokenInForce> slot;
+  slot.set(in_force(first.value(), 1));
   PollTarget what = target("", "https://10.0.0.1:8202/v1/sys/metrics");
   what.token = {std::shared_ptr<void>(), &slot};
   Running running({what}, config(kLong));
   CHECK(running.transport.await_start(0)->bearer == first.value());
   REQUIRE(running.transport.reply(0, exposition("a 1\n")));
   REQUIRE(running.notes.await_ended(0).has_value());
-  slot.set(second.value());
+  slot.set(in_force(second.value(), 2));
   running.poller().ask_again(1, {0});
   const auto request = running.transport.await_start(1);
   REQUIRE(request.has_value());

@@ -134,7 +134,7 @@ void Daemon::World::start_threads(const TransportMaker& make_transport) {
 void Daemon::World::note_credentials() {
   for (const auto& [cluster, credential] : credentials.by_cluster()) {
     if (credential.token == nullptr) continue;
-    metrics.note_credential(cluster, credential.generation, credential.loaded);
+    metrics.note_token_in_use(cluster, credential.generation, credential.loaded);
   }
 }
 

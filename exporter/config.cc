@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "config_auth.h"
 #include "config_reader.h"
 #include "config_url.h"
 #include "config_values.h"
@@ -33,8 +34,6 @@ constexpr std::array<Word<Profile>, 3> kProfiles = {
     {{"active", Profile::kActive}, {"all_nodes", Profile::kAllNodes}, {"demo", Profile::kDemo}}};
 constexpr std::array<Word<RoleLabel>, 2> kRoleLabels = {
     {{"info", RoleLabel::kInfo}, {"samples", RoleLabel::kSamples}}};
-constexpr std::array<Word<AuthMethod>, 2> kAuthMethods = {
-    {{"token_file", AuthMethod::kTokenFile}, {"none", AuthMethod::kNone}}};
 constexpr std::array<Word<LogLevel>, 4> kLogLevels = {{{"debug", LogLevel::kDebug},
                                                        {"info", LogLevel::kInfo},
                                                        {"warn", LogLevel::kWarn},
@@ -225,24 +224,6 @@ void read_log(TableReader& table, LogConfig& log) {
   table.word("format", log.format, kLogFormats);
 }
 
-void read_auth(TableReader& table, AuthConfig& auth) {
-  auth.token_file = "openbao.token";
-  table.word("method", auth.method, kAuthMethods, {"approle", "kubernetes", "jwt", "cert"});
-  table.path("token_file", auth.token_file);
-  table.boolean("allow_group_read", auth.allow_group_read);
-  table.not_yet({"mount", "role", "jwt_file", "role_id_file", "secret_id_file", "secret_id_wrapped",
-                 "renew", "on_excess_capabilities"});
-  if (!table.sound("method")) return;
-  if (auth.method == AuthMethod::kNone) {
-    auth.token_file.clear();
-    return;
-  }
-  if (table.sound("token_file") && auth.token_file.empty()) {
-    table.complain("token_file", "must not be empty; name a file, or set method = \"none\"");
-  }
-  table.names_file("token_file", auth.token_file, NamedFile::Kind::kSecret, auth.allow_group_read);
-}
-
 // Why this URL may not be plain HTTP, or empty.
 std::string plain_problem(const Url& url, Profile profile) {
   if (profile != Profile::kDemo) {
@@ -338,6 +319,7 @@ void read_cluster(TableReader& table, ClusterConfig& cluster, Seen& seen) {
     table.complain("node", "is required; add an [[openbao.node]] for each node of the cluster");
   }
 
+  check_auth(table, cluster);
   if (is_all_plain(cluster)) {
     cluster.ca_file.clear();
   } else if (table.sound("ca_file") && cluster.ca_file.empty()) {

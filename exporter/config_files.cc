@@ -88,7 +88,7 @@ std::vector<ConfigProblem> check_files(const std::string& config_file,
   return problems;
 }
 
-ConfigOutcome load_config(const std::string& file, const ConfigEnvironment& environment) {
+ConfigOutcome read_config(const std::string& file, const ConfigEnvironment& environment) {
   std::string text;
   if (std::string problem = read_file(file, text); !problem.empty()) {
     ConfigOutcome outcome;
@@ -96,7 +96,11 @@ ConfigOutcome load_config(const std::string& file, const ConfigEnvironment& envi
     outcome.problems.push_back({file, 0, "", std::move(problem)});
     return outcome;
   }
-  ConfigOutcome outcome = parse_config(text, file, environment);
+  return parse_config(text, file, environment);
+}
+
+ConfigOutcome load_config(const std::string& file, const ConfigEnvironment& environment) {
+  ConfigOutcome outcome = read_config(file, environment);
   for (ConfigProblem& problem : check_files(file, outcome.files)) {
     outcome.problems.push_back(std::move(problem));
   }

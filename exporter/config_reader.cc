@@ -47,21 +47,26 @@ std::string expected(std::string_view form) { return "must be " + std::string(fo
 
 // Names under which people put a secret itself into a configuration.
 bool is_secret_name(std::string_view name) {
-  constexpr std::array<std::string_view, 13> kNames = {
-      "token",  "tokens",    "bearer_token", "password", "passwd",      "secret",    "api_key",
-      "apikey", "secret_id", "role_id",      "jwt",      "private_key", "credential"};
+  constexpr std::array<std::string_view, 14> kNames = {
+      "token",  "tokens",      "bearer_token", "password",      "passwd",
+      "secret", "api_key",     "apikey",       "secret_id",     "role_id",
+      "jwt",    "private_key", "credential",   "wrapping_token"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
-std::string secret_remedy(std::string_view path) {
-  const bool listener = path.substr(0, 8) == "listener";
-  const bool openbao = path.substr(0, 7) == "openbao";
-  return std::string(
-             "secrets are never in the configuration; write it to a file and name that "
-             "file in ") +
-         (listener  ? "listener.token_files"
-          : openbao ? "openbao.auth.token_file"
-                    : "listener.token_files or openbao.auth.token_file");
+// The key that names the file which a secret under that name belongs into.
+std::string_view file_key(std::string_view path, std::string_view name) {
+  if (path.substr(0, 8) == "listener") return "listener.token_files";
+  if (path.substr(0, 7) != "openbao") return "listener.token_files or openbao.auth.token_file";
+  if (name == "jwt") return "openbao.auth.jwt_file";
+  if (name == "role_id") return "openbao.auth.role_id_file";
+  if (name == "secret_id" || name == "wrapping_token") return "openbao.auth.secret_id_file";
+  return "openbao.auth.token_file";
+}
+
+std::string secret_remedy(std::string_view path, std::string_view name) {
+  return "secrets are never in the configuration; write it to a file and name that file in " +
+         std::string(file_key(path, name));
 }
 
 }  // namespace
@@ -228,8 +233,7 @@ void TableReader::duration(std::string_view name, Milliseconds& to, Milliseconds
 }
 
 std::size_t TableReader::read_word(std::string_view name,
-                                   const std::vector<std::string_view>& words, std::size_t chosen,
-                                   std::initializer_list<std::string_view> not_yet) {
+                                   const std::vector<std::string_view>& words, std::size_t chosen) {
   const std::string form = "one of " + quoted_list(words);
   const auto* value = know(name, form, quoted(words[chosen]));
   std::string text;
@@ -237,9 +241,7 @@ std::size_t TableReader::read_word(std::string_view name,
   if (const auto at = std::find(words.begin(), words.end(), text); at != words.end()) {
     return static_cast<std::size_t>(at - words.begin());
   }
-  const bool later = std::find(not_yet.begin(), not_yet.end(), text) != not_yet.end();
-  complain(name, later ? quoted(text) + " " + std::string(kNotYet) + "; it must be " + form
-                       : expected(form));
+  complain(name, expected(form));
   return chosen;
 }
 
@@ -310,7 +312,7 @@ void TableReader::finish() {
 }
 
 void TableReader::refuse_unknown(const TomlValue& item) {
-  if (is_secret_name(item.key)) return complain(item.key, secret_remedy(path_));
+  if (is_secret_name(item.key)) return complain(item.key, secret_remedy(path_, item.key));
   std::string text = "unknown key '" + printable(item.key) + "'";
   const std::string nearest = nearest_word(item.key, known_);
   if (!nearest.empty()) {

@@ -52,17 +52,16 @@ class TableReader {
   void size(std::string_view name, std::size_t& to, std::size_t max);
   void duration(std::string_view name, Milliseconds& to, Milliseconds min, Milliseconds max);
 
-  // One of `words`; those in `not_yet` are known to the contract but not to this version.
+  // One of `words`.
   template <typename T, std::size_t N>
-  void word(std::string_view name, T& to, const std::array<Word<T>, N>& words,
-            std::initializer_list<std::string_view> not_yet = {}) {
+  void word(std::string_view name, T& to, const std::array<Word<T>, N>& words) {
     std::vector<std::string_view> texts;
     std::size_t chosen = 0;
     for (std::size_t i = 0; i < N; ++i) {
       texts.push_back(words[i].text);
       if (words[i].value == to) chosen = i;
     }
-    to = words[read_word(name, texts, chosen, not_yet)].value;
+    to = words[read_word(name, texts, chosen)].value;
   }
 
   using Read = std::function<void(TableReader&)>;
@@ -95,7 +94,7 @@ class TableReader {
  private:
   const TomlValue* know(std::string_view name, std::string type, std::string default_text);
   std::size_t read_word(std::string_view name, const std::vector<std::string_view>& words,
-                        std::size_t chosen, std::initializer_list<std::string_view> not_yet);
+                        std::size_t chosen);
   bool expand(std::string_view name, const TomlValue& value, std::string_view form,
               std::string& out);
   void read_list(std::string_view name, const TomlValue& value, std::string_view form,

@@ -1,5 +1,7 @@
 #include "bao_exporter/own_metrics.h"
 
+#include <array>
+
 #include "bao_exporter/own_text.h"
 #include "bao_exporter/process_metrics.h"
 #include "build_info.h"
@@ -25,6 +27,42 @@ prometheus::Family<prometheus::Counter>& counters(prometheus::Registry& registry
 prometheus::Family<prometheus::Gauge>& gauges(prometheus::Registry& registry, const char* name,
                                               const char* help) {
   return BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+constexpr std::array<TokenResult, 3> kTokenResults = {TokenResult::kSuccess, TokenResult::kDenied,
+                                                      TokenResult::kError};
+
+const char* result_name(TokenResult result) {
+  constexpr std::array<const char*, 3> kNames = {"success", "denied", "error"};
+  return kNames.at(static_cast<std::size_t>(result));
+}
+
+prometheus::Counter& of_result(prometheus::Family<prometheus::Counter>& family,
+                               const std::string& credential, TokenResult result) {
+  return family.Add({{"credential", credential}, {"result", result_name(result)}});
+}
+
+// The series begins with its value: a scrape never sees a 0 that nobody meant.
+void set(prometheus::Family<prometheus::Gauge>& family, const std::string& credential,
+         double value) {
+  family.Add({{"credential", credential}}, value).Set(value);
+}
+
+void remove(prometheus::Family<prometheus::Gauge>& family, const std::string& credential) {
+  const prometheus::Labels labels = {{"credential", credential}};
+  if (family.Has(labels)) family.Remove(&family.Add(labels));
+}
+
+void remove(prometheus::Family<prometheus::Counter>& family, const std::string& credential) {
+  for (const TokenResult result : kTokenResults) {
+    family.Remove(&of_result(family, credential, result));
+  }
+}
+
+void set_or_remove(prometheus::Family<prometheus::Gauge>& family, const std::string& credential,
+                   std::optional<double> value) {
+  if (value) return set(family, credential, *value);
+  remove(family, credential);
 }
 
 }  // namespace
@@ -58,9 +96,17 @@ OwnMetrics::OwnMetrics()
                                 "Configurations loaded since the start.")
                              .Add({})),
       token_generation_(gauges(registry_, "bao_token_generation",
-                               "Contents of the credential's file loaded since the start.")),
+                               "Number of the oldest token still in use, from 1 at the start.")),
       token_loaded_(gauges(registry_, "bao_token_loaded_timestamp_seconds",
-                           "When the credential in use was read from its file.")),
+                           "When the oldest token still in use came into force.")),
+      token_expiry_(gauges(registry_, "bao_token_expiry_timestamp_seconds",
+                           "When the token in force ends, unless it is renewed.")),
+      token_excess_(gauges(registry_, "bao_token_excess_capabilities",
+                           "What the token in force may do beyond reading metrics.")),
+      token_logins_(counters(registry_, "bao_token_logins_total",
+                             "Logins that ended, by what became of them.")),
+      token_renewals_(counters(registry_, "bao_token_renewals_total",
+                               "Renewals that ended, by what became of them.")),
       certificate_end_(gauges(registry_, "bao_exporter_tls_certificate_not_after_timestamp_seconds",
                               "End of validity of the certificate that this port shows.")) {
   gauges(registry_, "bao_exporter_build_info", "Version and revision of this exporter.")
@@ -102,15 +148,41 @@ void OwnMetrics::note_reload(bool good, WallTime when) {
   config_generation_.Increment();
 }
 
-void OwnMetrics::note_credential(const std::string& name, std::uint64_t generation,
-                                 WallTime loaded) {
-  token_generation_.Add({{"credential", name}}).Set(static_cast<double>(generation));
-  token_loaded_.Add({{"credential", name}}).Set(unix_seconds(loaded));
+void OwnMetrics::note_token_in_use(const std::string& name, std::uint64_t generation,
+                                   WallTime since) {
+  set(token_generation_, name, static_cast<double>(generation));
+  set(token_loaded_, name, unix_seconds(since));
+}
+
+void OwnMetrics::note_token_life(const std::string& name, std::optional<WallTime> expiry,
+                                 std::optional<std::size_t> excess) {
+  const auto seconds = expiry ? std::optional(unix_seconds(*expiry)) : std::nullopt;
+  const auto count = excess ? std::optional(static_cast<double>(*excess)) : std::nullopt;
+  set_or_remove(token_expiry_, name, seconds);
+  set_or_remove(token_excess_, name, count);
+}
+
+void OwnMetrics::expect_logins(const std::string& name) {
+  for (const TokenResult result : kTokenResults) of_result(token_logins_, name, result);
+}
+
+void OwnMetrics::expect_renewals(const std::string& name) {
+  for (const TokenResult result : kTokenResults) of_result(token_renewals_, name, result);
+}
+
+void OwnMetrics::count_login(const std::string& name, TokenResult result) {
+  of_result(token_logins_, name, result).Increment();
+}
+
+void OwnMetrics::count_renewal(const std::string& name, TokenResult result) {
+  of_result(token_renewals_, name, result).Increment();
 }
 
 void OwnMetrics::forget_credential(const std::string& name) {
-  token_generation_.Remove(&token_generation_.Add({{"credential", name}}));
-  token_loaded_.Remove(&token_loaded_.Add({{"credential", name}}));
+  for (auto* family : {&token_generation_, &token_loaded_, &token_expiry_, &token_excess_}) {
+    remove(*family, name);
+  }
+  for (auto* family : {&token_logins_, &token_renewals_}) remove(*family, name);
 }
 
 void OwnMetrics::note_certificate_end(std::int64_t not_after_unix) {

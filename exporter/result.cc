@@ -106,8 +106,10 @@ constexpr std::array<std::string_view, kErrorCodeCount> kRemedies = {
     "one poll of it is a failover; longer: that node hangs or is cut off, look after it, or "
     "restart it",
     "do what bao-exporter check says of the file",
-    "make a token with the policy metrics-read alone",
-    "nothing",
+    "give the token, or the role of the login, the policy that bao-exporter policy prints, and no "
+    "other",
+    "run bao-exporter policy: its commands set the login up, with method, mount, role and files as "
+    "the configuration has them",
     "nothing",
     "nothing",
     "do what it says",

@@ -23,6 +23,8 @@ struct Arguments {
   bool nodes = false;
   bool doctor = false;
   bool json = false;
+  bool policy = false;
+  bool no_default_policy = false;
   std::string reference;  // keys, reasons or remedies; empty: not asked
 };
 
@@ -54,6 +56,11 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
       "doctor", "Poll everything once and print a line for each node and check, with the remedy.");
   doctor->callback([&] { arguments.doctor = true; });
   doctor->add_flag("--json", arguments.json, "As JSON.");
+  CLI::App* policy = app.add_subcommand(
+      "policy", "Print the smallest policy for the token, and the commands to set it up.");
+  policy->callback([&] { arguments.policy = true; });
+  policy->add_flag("--no-default-policy", arguments.no_default_policy,
+                   "For a token that does not have the policy \"default\".");
   app.add_subcommand("reference", "Print the keys, reasons or remedies that this binary knows.")
       ->add_option("what", arguments.reference, "keys, reasons or remedies")
       ->required();
@@ -104,6 +111,10 @@ int run(int argc, char** argv) {
   if (const auto code = parse_arguments(argc, argv, arguments)) return *code;
   if (!arguments.reference.empty()) return cli::reference(arguments.reference);
   const ConfigEnvironment from_outside = environment();
+  if (arguments.policy) {
+    return cli::policy(read_config(arguments.config_file, from_outside),
+                       arguments.no_default_policy);
+  }
   const ConfigLoader loader = [arguments, from_outside] {
     ConfigOutcome outcome = load_config(arguments.config_file, from_outside);
     (void)apply(arguments, outcome.config);

@@ -27,6 +27,10 @@ void harden_process();
 // `reference`: the keys, the reasons or the remedies that this binary knows.
 [[nodiscard]] int reference(const std::string& what);
 
+// `policy`: the smallest policy for the exporter's token, with the commands that set it up as
+// comments. The files that the configuration names need not be there. `outcome` is read_config's.
+[[nodiscard]] int policy(const ConfigOutcome& outcome, bool no_default_policy);
+
 // The exporter itself, until SIGTERM or SIGINT. `outcome` has no problems.
 [[nodiscard]] int serve(ConfigOutcome outcome, const ConfigLoader& loader);
 

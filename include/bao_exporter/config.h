@@ -198,7 +198,11 @@ struct ConfigKey {
 [[nodiscard]] std::vector<ConfigProblem> check_files(const std::string& config_file,
                                                      const std::vector<NamedFile>& files);
 
-// Reads the file, then parse_config, then check_files; all problems of all three, in line order.
+// Reads the file, then parse_config: what can be said before the files that it names are there.
+[[nodiscard]] ConfigOutcome read_config(const std::string& file,
+                                        const ConfigEnvironment& environment);
+
+// read_config, then check_files; all problems of both, in line order.
 [[nodiscard]] ConfigOutcome load_config(const std::string& file,
                                         const ConfigEnvironment& environment);
 

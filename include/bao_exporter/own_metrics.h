@@ -1,6 +1,7 @@
 // bao_exporter_*: what the exporter tells of itself, rendered at each scrape.
 //
-// Threads: any may note and render; counters are prometheus-cpp's, the rest is atomic.
+// Threads: any may note and render, but where it is said otherwise; counters are prometheus-cpp's,
+// the rest is atomic.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -9,7 +10,9 @@
 #include <prometheus/registry.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +21,10 @@
 #include "bao_exporter/time.h"
 
 namespace bao_exporter {
+
+// What became of a login or of a renewal: it gave a token or time, the node said no, or nobody
+// answered in a way that tells anything.
+enum class TokenResult : std::uint8_t { kSuccess, kDenied, kError };
 
 class OwnMetrics {
  public:
@@ -33,11 +40,22 @@ class OwnMetrics {
   void note_publication(std::uint64_t generation, std::size_t bytes, double seconds);
   void note_compressed(std::size_t bytes);
 
-  // Main: the configuration in force, its credentials, the certificate that is served.
+  // Main: the configuration in force, the certificate that is served.
   void note_reload(bool good, WallTime when);
-  void note_credential(const std::string& name, std::uint64_t generation, WallTime loaded);
-  void forget_credential(const std::string& name);
   void note_certificate_end(std::int64_t not_after_unix);
+
+  // The token keeper, one thread at a time for a name, which is a cluster's. `generation` is the
+  // oldest token that its nodes still take, `since` when that one came into force.
+  void note_token_in_use(const std::string& name, std::uint64_t generation, WallTime since);
+  // Of the token in force; nullopt: not known (an end: or never), and the series is not there.
+  void note_token_life(const std::string& name, std::optional<WallTime> expiry,
+                       std::optional<std::size_t> excess);
+  void expect_logins(const std::string& name);  // the series are there, from 0 on
+  void expect_renewals(const std::string& name);
+  void count_login(const std::string& name, TokenResult result);
+  void count_renewal(const std::string& name, TokenResult result);
+  // The cluster is gone from the configuration: none of its series stays.
+  void forget_credential(const std::string& name);
 
   [[nodiscard]] Heartbeat& poll_loop() { return poll_loop_; }
   [[nodiscard]] Heartbeat& build_loop() { return build_loop_; }
@@ -65,6 +83,10 @@ class OwnMetrics {
   prometheus::Gauge& config_generation_;
   GaugeFamily& token_generation_;
   GaugeFamily& token_loaded_;
+  GaugeFamily& token_expiry_;
+  GaugeFamily& token_excess_;
+  CounterFamily& token_logins_;
+  CounterFamily& token_renewals_;
   GaugeFamily& certificate_end_;
   std::atomic<std::int64_t> open_{0};
   Heartbeat poll_loop_;

@@ -243,6 +243,7 @@ def label_problems(text: str, live: Live) -> list[str]:
         "`cause` of `bao_exporter_auth_failures_total`": label_values(
             live.metrics, "bao_exporter_auth_failures_total", "cause"
         ),
+        "`result`": label_values(live.metrics, "bao_token_logins_total", "result"),
         "`state`": label_values(live.metrics, "bao_exporter_connections", "state"),
         "`encoding`": label_values(live.metrics, "bao_exporter_snapshot_bytes", "encoding"),
         "`path`": label_values(live.metrics, "bao_exporter_scrapes_total", "path"),

@@ -1,5 +1,5 @@
-"""Claim: the configurations that we ship are accepted by the binary as they are, and the policy is
-one that OpenBao takes. Where a file is ahead of the binary, the binary says so and nothing else."""
+"""Claim: the configurations that we ship are accepted by the binary as they are, and the policies
+are such as OpenBao takes. Where a file is ahead of the binary, the binary says so and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from deploy_files import CONFIGS, OVERLAYS, ROOT, check, load_overlay, make_files, run
+from deploy_files import BINARY, CONFIGS, OVERLAYS, ROOT, check, load_overlay, make_files, run
 
 NOT_YET = "is known but not supported by this version yet"
 EVERY_CONFIG = "bao-exporter.toml"
@@ -123,12 +123,44 @@ def bao() -> Path:
     return found
 
 
-def test_openbao_takes_the_policy_and_has_nothing_to_reformat(tmp_path):
-    policy = tmp_path / "metrics-read.hcl"
-    shutil.copy(CONFIGS / "openbao/metrics-read.hcl", policy)
+POLICIES = {"metrics-read.hcl": [], "metrics-read-no-default.hcl": ["--no-default-policy"]}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_openbao_takes_the_policy_and_has_nothing_to_reformat(tmp_path, name):
+    assert sorted(file.name for file in (CONFIGS / "openbao").iterdir()) == sorted(POLICIES)
+    policy = tmp_path / name
+    shutil.copy(CONFIGS / "openbao" / name, policy)
     done = run(bao(), "policy", "fmt", policy, env={"HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    assert policy.read_text() == (CONFIGS / "openbao/metrics-read.hcl").read_text()
+    assert policy.read_text() == (CONFIGS / "openbao" / name).read_text()
+
+
+def rules_of(policy: str) -> str:
+    return "".join(line.split("#")[0].strip() for line in policy.splitlines())
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_binary_prints_the_policy_before_any_file_is_there(tmp_path, name):
+    """`bao-exporter policy` is for who has no token yet; `check` would refuse."""
+    config = tmp_path / "bao-exporter.toml"
+    shutil.copy(CONFIGS / "bao-exporter.toml", config)
+    assert check(config)[0] == 2
+    done = run(BINARY, "policy", "--config.file", config, *POLICIES[name], timeout=10)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert rules_of(done.stdout) == rules_of((CONFIGS / "openbao" / name).read_text())
+    assert f"{tmp_path}/openbao.token" in done.stdout
+    printed = tmp_path / "printed.hcl"
+    printed.write_text(done.stdout)
+    taken = run(bao(), "policy", "fmt", printed, env={"HOME": str(tmp_path)})
+    assert taken.returncode == 0, taken.stderr
+
+
+def test_no_policy_is_printed_for_a_configuration_that_is_wrong(tmp_path):
+    (tmp_path / "wrong.toml").write_text("[[openbao]]\n")
+    for name, words in (("wrong.toml", "openbao.cluster: is required"), ("missing.toml", "cannot be opened")):
+        done = run(BINARY, "policy", "--config.file", tmp_path / name, timeout=10)
+        assert done.returncode == 2 and done.stdout == "" and words in done.stderr
 
 
 def test_openbao_refuses_a_broken_policy(tmp_path):

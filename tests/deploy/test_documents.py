@@ -72,11 +72,25 @@ def remedies():
     return dict(line.split("\t") for line in reference("remedies").splitlines())
 
 
+LOGIN = "/v1/auth/approle/login"
+CAPABILITIES = "/v1/sys/capabilities-self"
+RIGHT = {"sys/metrics": ["list", "read"], **dict.fromkeys(("sys/mounts", "sys/seal", "kv/data/x", "auth/token/create"), ["deny"])}
+
+
+def let_log_in(node: FakeNode) -> None:
+    """It gives a token that lives an hour and may do what it should."""
+    token = {"client_token": "a-token-that-was-logged-in-for", "lease_duration": 3600, "renewable": True}
+    answers = {LOGIN: {"auth": token}, CAPABILITIES: {**RIGHT, "data": RIGHT}}
+    for path, answer in answers.items():
+        node.faults[path] = lambda exchange, body=json.dumps(answer).encode(): exchange.answer(200, body)
+
+
 class Rig(ExporterUnderFault):
-    """With all labels that a node can have."""
+    """With all labels that a node can have, and a token that it logs in for."""
 
     def config_text(self, **changes):
         text = super().config_text(**changes).replace("[openbao.auth]", 'kubernetes_namespace = "bao"\n[openbao.auth]')
+        text = text.replace('token_file = "openbao.token"', 'method = "approle"\nrole_id_file = "openbao.token"')
         return re.sub(r'^(name = "(\w+)")$', r'\1\npod = "pod-\2"', text, flags=re.M)
 
     def ask(self, path, token=SCRAPE_TOKEN, **headers) -> str:
@@ -89,12 +103,13 @@ class Rig(ExporterUnderFault):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory) -> Live:
     """An exporter to which everything has happened that makes a family appear: an active node, a
-    standby, one that fails; gzip, a wrong token, an unknown path."""
+    standby, one that fails; a login; gzip, a wrong token, an unknown path."""
     certificates = Certificates(tmp_path_factory.mktemp("certificates"))
     with contextlib.ExitStack() as stack:
         nodes = [FakeNode(certificates, f"n{i}", role, i) for i, role in enumerate(("active", "standby", "standby"), 1)]
         for node in nodes:
             stack.callback(node.stop)
+            let_log_in(node)
         nodes[2].refuse()
         rig = stack.enter_context(Rig(certificates, nodes, tmp_path_factory.mktemp("exporter")))
         rig.wait_published()
@@ -157,17 +172,16 @@ def test_the_page_says_which_keys_need_a_restart():
 def test_the_keys_that_are_known_and_refused_are_refused_as_the_page_says(tmp_path):
     """Each is given to the binary, and no other has those words."""
     part = CONFIGURATION.partition("## Known and refused")[2]
-    tables = [name for name in re.findall(r"`([a-z_]+\.[a-z_]+|shard|certctl)`", part) if name != "openbao.auth"]
-    auth = re.findall(r"`([a-z_]+)`", part.partition("of `openbao.auth` the keys")[2])
-    assert len(tables) >= 10 and len(auth) >= 8
-    for name in tables + [f"openbao.auth.{key}" for key in auth]:
+    tables = re.findall(r"`([a-z_]+\.[a-z_]+|shard|certctl)`", part)
+    assert len(tables) >= 10
+    for name in tables:
         assert f"{name}: is known but not supported" in complaints_about(tmp_path, name), name
     assert "is known but not supported" not in complaints_about(tmp_path, "listener.address")
 
 
 def complaints_about(folder, name: str) -> str:
     table, _, key = name.rpartition(".")
-    header = {"": "", "openbao": "[[openbao]]\n", "openbao.auth": "[[openbao]]\n[openbao.auth]\n"}
+    header = {"": "", "openbao": "[[openbao]]\n"}
     config = folder / "one.toml"
     config.write_text(header.get(table, f"[{table}]\n") + f"{key} = 1\n")
     return run(BINARY, "check", "--config.file", config, env={}, timeout=10).stderr
@@ -367,7 +381,7 @@ def test_a_wrong_word_about_a_metric_is_noticed(old, new, live):
     assert metrics_problems(METRICS.replace(old, new), live) != []
 
 
-@pytest.mark.parametrize("word", ["| `pod` |", "`uninitialized`, ", "`type_conflict`, ", "`malformed`, ", ", `gzip` |"])
+@pytest.mark.parametrize("word", ["| `pod` |", "`uninitialized`, ", "`type_conflict`, ", "`malformed`, ", ", `gzip` |", "`denied`"])
 def test_a_missing_label_or_value_is_noticed(word, live):
     changed = METRICS.replace(word, "" if "`pod`" not in word else "| `pods` |")
     assert changed != METRICS

@@ -1,60 +1,24 @@
 // The part of the configuration that touches the disk: the file itself, and those that it names.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "bao_exporter/config.h"
 #include "bao_exporter/secret.h"
+#include "text_file.h"
 
 namespace bao_exporter {
 
 namespace {
 
-constexpr std::size_t kFileBytesMax = std::size_t{1} << 20;
 constexpr std::string_view kPemStart = "-----BEGIN ";
 
-// Reads a regular file of at most kFileBytesMax. What is wrong and what to do, or empty.
-std::string read_file(const std::string& path, std::string& out) {
-  // Not to hang on a pipe: O_NONBLOCK.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) return std::string("cannot be opened: ") + std::strerror(errno);
-  std::string problem;
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    problem = std::string("cannot be read: ") + std::strerror(errno);
-  } else if (S_ISDIR(st.st_mode)) {
-    problem = "is a folder; name a file in it";
-  } else if (!S_ISREG(st.st_mode)) {
-    problem = "is not a regular file";
-  }
-  out.resize(problem.empty() ? kFileBytesMax + 1 : 0);
-  std::size_t size = 0;
-  while (size < out.size()) {
-    const ssize_t got = ::read(fd, out.data() + size, out.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) problem = std::string("cannot be read: ") + std::strerror(errno);
-    if (got <= 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  ::close(fd);
-  if (problem.empty() && size > kFileBytesMax) problem = "is larger than 1 MiB";
-  out.resize(problem.empty() ? size : 0);
-  return problem;
-}
-
 std::string certificate_problem(const NamedFile& file) {
-  std::string content;
-  std::string problem = read_file(file.path, content);
-  if (problem.empty() && content.empty()) problem = "is empty";
-  if (problem.empty() && content.find(kPemStart) == std::string::npos) {
-    problem = "holds no certificate; it must be PEM, with a line \"-----BEGIN CERTIFICATE-----\"";
-  }
-  return problem.empty() ? problem : file.path + ": " + problem;
+  const Result<std::string> content = read_text_file(file.path);
+  if (!content.ok()) return file.path + ": " + content.error().detail;
+  if (content.value().empty()) return file.path + ": is empty";
+  if (content.value().find(kPemStart) != std::string::npos) return {};
+  return file.path +
+         ": holds no certificate; it must be PEM, with a line \"-----BEGIN CERTIFICATE-----\"";
 }
 
 std::string secret_problem(const NamedFile& file) {
@@ -89,14 +53,14 @@ std::vector<ConfigProblem> check_files(const std::string& config_file,
 }
 
 ConfigOutcome read_config(const std::string& file, const ConfigEnvironment& environment) {
-  std::string text;
-  if (std::string problem = read_file(file, text); !problem.empty()) {
+  const Result<std::string> text = read_text_file(file);
+  if (!text.ok()) {
     ConfigOutcome outcome;
     outcome.config.file = file;
-    outcome.problems.push_back({file, 0, "", std::move(problem)});
+    outcome.problems.push_back({file, 0, "", text.error().detail});
     return outcome;
   }
-  return parse_config(text, file, environment);
+  return parse_config(text.value(), file, environment);
 }
 
 ConfigOutcome load_config(const std::string& file, const ConfigEnvironment& environment) {

@@ -12,21 +12,21 @@ std::int64_t nanoseconds(const timespec& time) {
 
 }  // namespace
 
-FileWatch::Sight FileWatch::look_at(const std::string& file) {
+FileSight FileSight::of(const std::string& file) {
   struct stat st {};
   if (::stat(file.c_str(), &st) != 0) return {};
   return {st.st_dev, st.st_ino, st.st_size, nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
 }
 
 void FileWatch::hold() {
-  for (const auto& [file, sight] : known_) held_[file] = look_at(file);
+  for (const auto& [file, sight] : known_) held_[file] = FileSight::of(file);
 }
 
 void FileWatch::watch(const std::vector<std::string>& files) {
   known_.clear();
   for (const std::string& file : files) {
     const auto held = held_.find(file);
-    known_[file] = held != held_.end() ? held->second : look_at(file);
+    known_[file] = held != held_.end() ? held->second : FileSight::of(file);
   }
   held_.clear();
   last_ = known_;
@@ -40,7 +40,7 @@ std::vector<std::string> FileWatch::files() const {
 
 bool FileWatch::changed() {
   Sights now;
-  for (const auto& [file, sight] : known_) now[file] = look_at(file);
+  for (const auto& [file, sight] : known_) now[file] = FileSight::of(file);
   const bool settled = now == last_;
   last_ = now;
   if (!settled || now == known_) return false;

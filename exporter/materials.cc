@@ -3,13 +3,10 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "bao_exporter/node_book.h"
+#include "text_file.h"
 
 namespace bao_exporter {
 
@@ -25,40 +22,41 @@ bool holds_certificate(const std::string& pem) {
   return certificate != nullptr;
 }
 
-}  // namespace
-
-Result<std::string> read_file(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    const char* why = errno != 0 ? std::strerror(errno) : "empty or unreadable";
-    return Error{ErrorCode::kIo, path + ": cannot be read: " + why};
-  }
-  return std::move(text).str();
+std::optional<Error> read_pem(const std::string& file, std::string& pem) {
+  if (file.empty()) return std::nullopt;
+  Result<std::string> text = read_text_file(file);
+  if (!text.ok()) return Error{text.error().code, file + ": " + text.error().detail};
+  pem = std::move(text).value();
+  return std::nullopt;
 }
 
-Result<std::shared_ptr<const TlsTrust>> load_trust(const std::string& ca_file,
-                                                   const std::string& cert_file,
-                                                   const std::string& key_file) {
+std::optional<Error> read_key(const std::string& file, const SecretFileRules& rules,
+                              std::shared_ptr<const Secret>& key) {
+  if (file.empty()) return std::nullopt;
+  auto text = Secret::load_lines(file, rules);
+  if (!text.ok()) return text.error();
+  key = std::move(text).value();
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const TlsTrust>> load_trust(const TrustFiles& files) {
   auto trust = std::make_shared<TlsTrust>();
-  if (ca_file.empty()) return std::shared_ptr<const TlsTrust>(std::move(trust));  // no https at all
-  trust->system_authorities = ca_file == "system";
-  const auto fill = [](const std::string& file, std::string& pem) -> std::optional<Error> {
-    if (file.empty()) return std::nullopt;
-    Result<std::string> text = read_file(file);
-    if (!text.ok()) return text.error();
-    pem = std::move(text).value();
-    return std::nullopt;
-  };
+  if (files.ca.empty()) return std::shared_ptr<const TlsTrust>(std::move(trust));  // no https
+  trust->system_authorities = files.ca == "system";
   if (!trust->system_authorities) {
-    if (auto error = fill(ca_file, trust->authorities_pem)) return *std::move(error);
+    if (auto error = read_pem(files.ca, trust->authorities_pem)) return *std::move(error);
     if (!holds_certificate(trust->authorities_pem)) {
-      return Error{ErrorCode::kConfig, ca_file + ": holds no certificate that can be read"};
+      return Error{ErrorCode::kConfig, files.ca + ": holds no certificate that can be read"};
     }
   }
-  if (auto error = fill(cert_file, trust->client_certificate_pem)) return *std::move(error);
-  if (auto error = fill(key_file, trust->client_key_pem)) return *std::move(error);
+  if (auto error = read_pem(files.certificate, trust->client_certificate_pem)) {
+    return *std::move(error);
+  }
+  if (auto error = read_key(files.key, files.key_rules, trust->client_key_pem)) {
+    return *std::move(error);
+  }
   return std::shared_ptr<const TlsTrust>(std::move(trust));
 }
 
@@ -75,10 +73,15 @@ Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(const ListenerCon
 
 namespace {
 
+bool same_key(const Secret* a, const Secret* b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return a->reveal() == b->reveal();
+}
+
 bool same_trust(const TlsTrust& a, const TlsTrust& b) {
   return a.system_authorities == b.system_authorities && a.authorities_pem == b.authorities_pem &&
          a.client_certificate_pem == b.client_certificate_pem &&
-         a.client_key_pem == b.client_key_pem;
+         same_key(a.client_key_pem.get(), b.client_key_pem.get());
 }
 
 }  // namespace
@@ -86,7 +89,10 @@ bool same_trust(const TlsTrust& a, const TlsTrust& b) {
 Result<Trusts> load_trusts(const Config& config) {
   Trusts trusts;
   for (const ClusterConfig& cluster : config.clusters) {
-    auto trust = load_trust(cluster.ca_file, cluster.client_cert_file, cluster.client_key_file);
+    auto trust = load_trust({cluster.ca_file,
+                             cluster.client_cert_file,
+                             cluster.client_key_file,
+                             {cluster.auth.allow_group_read}});
     if (!trust.ok()) return trust.error();
     trusts.emplace(cluster.cluster, std::move(trust).value());
   }

@@ -16,12 +16,14 @@
 
 namespace bao_exporter {
 
-// Errors: kIo, naming the file.
-[[nodiscard]] Result<std::string> read_file(const std::string& path);
-
-[[nodiscard]] Result<std::shared_ptr<const TlsTrust>> load_trust(const std::string& ca_file,
-                                                                 const std::string& cert_file,
-                                                                 const std::string& key_file);
+struct TrustFiles {
+  std::string ca;           // "system": that of the system; empty: no https at all
+  std::string certificate;  // of the client; empty: it has none
+  std::string key;
+  SecretFileRules key_rules;
+};
+// Errors: kIo, kConfig, kTokenUnreadable (the key), naming the file.
+[[nodiscard]] Result<std::shared_ptr<const TlsTrust>> load_trust(const TrustFiles& files);
 
 [[nodiscard]] Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(
     const ListenerConfig& config);

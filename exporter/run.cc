@@ -10,6 +10,7 @@
 #include "build_info.h"
 #include "cli/commands.h"
 #include "config_url.h"
+#include "io/wiping_memory.h"
 
 namespace bao_exporter {
 
@@ -106,7 +107,9 @@ int cli::report(const ConfigOutcome& outcome) {
 }
 
 int run(int argc, char** argv) {
-  ::unsetenv("SSLKEYLOGFILE");  // libcurl would write the keys of our TLS sessions there
+  // First of all; libcurl would write the keys of our TLS sessions there.
+  ::unsetenv("SSLKEYLOGFILE");
+  wipe_what_libraries_free();
   Arguments arguments;
   if (const auto code = parse_arguments(argc, argv, arguments)) return *code;
   if (!arguments.reference.empty()) return cli::reference(arguments.reference);

@@ -6,10 +6,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "bao_exporter/check.h"
+
 namespace bao_exporter {
+
+// What may be in the file.
+struct Secret::Limits {
+  std::size_t bytes_max = kBytesMax;
+  bool many_lines = false;
+};
 
 namespace {
 
@@ -49,11 +58,14 @@ std::string attribute_problem(const struct stat& st, const SecretFileRules& rule
   if ((st.st_mode & S_IRGRP) != 0 && !rules.allow_group_read) {
     return "is readable by its group; run: chmod g-r on it, or set allow_group_read = true";
   }
-  if (st.st_size == 0) return "is empty";
-  if (st.st_size > static_cast<off_t>(Secret::kBytesMax)) {
-    return "is larger than 4096 bytes; it must hold the secret and nothing else";
-  }
   return {};
+}
+
+std::string size_problem(off_t size, std::size_t bytes_max) {
+  if (size == 0) return "is empty";
+  if (size <= static_cast<off_t>(bytes_max)) return {};
+  return "is larger than " + std::to_string(bytes_max) +
+         " bytes; it must hold the secret and nothing else";
 }
 
 // Empty when the text is usable. Never quotes the text.
@@ -84,7 +96,46 @@ ssize_t read_all(int fd, char* to, std::size_t capacity) {
   return static_cast<ssize_t>(got);
 }
 
+std::size_t whole_pages(std::size_t bytes) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
+}
+
+// Null with errno: no memory.
+char* map_pages(std::size_t bytes) {
+  void* pages = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return pages == MAP_FAILED ? nullptr : static_cast<char*>(pages);
+}
+
 }  // namespace
+
+bool Secret::locking_works() {
+  const std::size_t bytes = whole_pages(1);
+  char* page = map_pages(bytes);
+  if (page == nullptr) return false;
+  const bool locked = ::mlock(page, bytes) == 0;
+  ::munmap(page, bytes);
+  return locked;
+}
+
+std::shared_ptr<Secret> Secret::with_room(std::size_t bytes) {
+  const std::size_t mapped = whole_pages(kBearerPrefix.size() + bytes + 1);
+  char* pages = map_pages(mapped);
+  if (pages == nullptr) return nullptr;
+  (void)::mlock(pages, mapped);  // A low RLIMIT_MEMLOCK must not stop the exporter.
+  (void)::madvise(pages, mapped, MADV_DONTDUMP);
+  std::memcpy(pages, kBearerPrefix.data(), kBearerPrefix.size());
+  std::shared_ptr<Secret> secret(new Secret());
+  secret->data_ = pages;
+  secret->prefix_ = kBearerPrefix.size();
+  secret->mapped_ = mapped;
+  return secret;
+}
+
+void Secret::end_after(std::size_t bytes_of_it) {
+  size_ = bytes_of_it;
+  bytes()[size_] = '\0';
+}
 
 Secret::~Secret() {
   if (data_ == nullptr) return;
@@ -94,48 +145,50 @@ Secret::~Secret() {
 
 Result<std::shared_ptr<const Secret>> Secret::load(const std::string& path,
                                                    const SecretFileRules& rules) {
-  return load_checked(path, rules, false);
+  return load_checked(path, rules, {});
 }
 
 Result<std::shared_ptr<const Secret>> Secret::load_lines(const std::string& path,
                                                          const SecretFileRules& rules) {
-  return load_checked(path, rules, true);
+  return load_checked(path, rules, {kLinesBytesMax, /*many_lines=*/true});
+}
+
+std::shared_ptr<const Secret> Secret::join(std::initializer_list<std::string_view> parts) {
+  std::size_t size = 0;
+  for (const std::string_view part : parts) size += part.size();
+  BAO_CHECK(size <= kJoinedBytesMax);
+  std::shared_ptr<Secret> secret = with_room(size);
+  BAO_CHECK(secret != nullptr);
+  char* to = secret->bytes();
+  for (const std::string_view part : parts) to = std::copy(part.begin(), part.end(), to);
+  secret->end_after(size);
+  return secret;
 }
 
 Result<std::shared_ptr<const Secret>> Secret::load_checked(const std::string& path,
                                                            const SecretFileRules& rules,
-                                                           bool many_lines) {
+                                                           const Limits& limits) {
   // Symbolic links are followed: Kubernetes mounts a secret through `..data`.
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) return unreadable(path, system_words("cannot be opened", errno));
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return unreadable(path, system_words("cannot be read", errno));
-  if (std::string why = attribute_problem(st, rules); !why.empty()) return unreadable(path, why);
+  std::string why = attribute_problem(st, rules);
+  if (why.empty()) why = size_problem(st.st_size, limits.bytes_max);
+  if (!why.empty()) return unreadable(path, why);
 
-  std::shared_ptr<Secret> secret(new Secret());
-  const std::size_t wanted = kBearerPrefix.size() + kBytesMax + 2;
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  secret->mapped_ = (wanted + page - 1) / page * page;
-  void* pages =
-      ::mmap(nullptr, secret->mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (pages == MAP_FAILED) return unreadable(path, system_words("no memory for it", errno));
-  secret->data_ = static_cast<char*>(pages);
-  (void)::mlock(pages, secret->mapped_);  // A low RLIMIT_MEMLOCK must not stop the exporter.
-  (void)::madvise(pages, secret->mapped_, MADV_DONTDUMP);
-
-  std::memcpy(secret->data_, kBearerPrefix.data(), kBearerPrefix.size());
-  secret->prefix_ = kBearerPrefix.size();
-  char* bytes = secret->data_ + secret->prefix_;
-  const ssize_t got = read_all(fd.get(), bytes, kBytesMax + 1);
+  // No more than it needs: what a process may lock is little.
+  const std::size_t room = std::max(kBytesMax, static_cast<std::size_t>(st.st_size));
+  std::shared_ptr<Secret> secret = with_room(room + 1);
+  if (secret == nullptr) return unreadable(path, system_words("no memory for it", errno));
+  const ssize_t got = read_all(fd.get(), secret->bytes(), room + 1);
   if (got < 0) return unreadable(path, system_words("cannot be read", errno));
-  if (static_cast<std::size_t>(got) > kBytesMax)
-    return unreadable(path, "is larger than 4096 bytes");
-  secret->size_ = static_cast<std::size_t>(got);
-  if (secret->size_ > 0 && bytes[secret->size_ - 1] == '\n') --secret->size_;
-  bytes[secret->size_] = '\0';
-  if (std::string why = content_problem(secret->reveal(), many_lines); !why.empty()) {
-    return unreadable(path, why);
-  }
+  auto size = static_cast<std::size_t>(got);
+  if (size > room) return unreadable(path, "has grown while it was read");
+  if (size > 0 && secret->bytes()[size - 1] == '\n') --size;
+  secret->end_after(size);
+  why = content_problem(secret->reveal(), limits.many_lines);
+  if (!why.empty()) return unreadable(path, why);
   return std::shared_ptr<const Secret>(std::move(secret));
 }
 

@@ -94,7 +94,7 @@ Result<Request> request_for(const ListenerConfig& listener) {
     if (!token.ok()) return token.error();
     request.bearer = std::move(token).value();
   }
-  auto trust = load_trust(needs_authority ? listener.self_ca_file : "", "", "");
+  auto trust = load_trust({needs_authority ? listener.self_ca_file : "", "", "", {}});
   if (!trust.ok()) return trust.error();
   const std::string scheme = needs_authority ? "https://" : "http://";
   if (!parse_url(scheme + listener.addresses.front(), request.url)) {

@@ -4,6 +4,8 @@
 //   - MAXFILESIZE does not hold for chunked or decompressed bodies: bytes are counted in on_body();
 //   - custom headers follow redirects: none is followed, and the token is an Authorization header;
 //   - a body without length and chunks counts as whole wherever it stops: refused in finish();
+//   - an answer stays in libcurl's buffers, in some versions as long as the multi handle lives:
+//   on_body() wipes what is secret where it lay;
 //   - CAPATH stays the system's when only CAINFO_BLOB is set: emptied in set_trust().
 #include "bao_exporter/curl_transport.h"
 
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <ctime>
 #include <map>
 #include <system_error>
@@ -21,6 +24,7 @@
 #include "ascii.h"
 #include "build_info.h"
 #include "config_url.h"
+#include "io/wiping_memory.h"
 
 static_assert(LIBCURL_VERSION_NUM >= 0x075700, "libcurl 7.87 or later: CURLOPT_QUICK_EXIT");
 
@@ -126,12 +130,17 @@ std::string system_words(CURL* easy) {
 class Channel {
  public:
   Channel() : easy_(::curl_easy_init()) { BAO_CHECK(easy_ != nullptr); }
-  ~Channel() { ::curl_easy_cleanup(easy_); }
+  ~Channel() {
+    ::curl_easy_cleanup(easy_);
+    forget_secret_body();
+  }
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
   [[nodiscard]] CURL* easy() const { return easy_; }
   [[nodiscard]] bool busy() const { return on_done_ != nullptr; }
+  [[nodiscard]] std::uint64_t id() const { return request_.channel; }  // while busy
+  [[nodiscard]] bool ends_with_its_answer() const { return request_.secret_answer; }
   [[nodiscard]] Transport::OnDone release() { return std::exchange(on_done_, nullptr); }
 
   void begin(Request request, Transport::OnDone on_done, TimePoint now) {
@@ -140,6 +149,7 @@ class Channel {
     answer_ = Answer{};
     too_large_ = false;
     forget_framing();
+    if (request_.secret_answer) answer_.body.reserve(request_.body_bytes_max);  // it never moves
     configure(now);
   }
 
@@ -156,6 +166,7 @@ class Channel {
     } else if (status == 200 && !is_whole()) {
       fail(ErrorCode::kTruncated, "without chunks, and Content-Length does not tell what came");
     }
+    if (answer_.failure.has_value()) forget_secret_body();
     request_ = Request{};  // lets go of the token
     return std::move(answer_);
   }
@@ -183,6 +194,10 @@ class Channel {
     set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
     set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     set(CURLOPT_MAXLIFETIME_CONN, 300L);  // names are looked up again at least that often
+    if (request_.secret_answer) {
+      set(CURLOPT_FRESH_CONNECT, 1L);
+      set(CURLOPT_FORBID_REUSE, 1L);
+    }
     errors_[0] = '\0';
     set(CURLOPT_ERRORBUFFER, errors_.data());
     set(CURLOPT_WRITEFUNCTION, &Channel::on_body);
@@ -207,7 +222,7 @@ class Channel {
     }
   }
 
-  void set_blob(CURLoption option, const std::string& pem) {
+  void set_blob(CURLoption option, std::string_view pem) {
     if (pem.empty()) return;
     // The Request holds the text until the end, so no copy is made.
     curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_NOCOPY};  // NOLINT
@@ -227,7 +242,9 @@ class Channel {
       set_blob(CURLOPT_CAINFO_BLOB, trust.authorities_pem);
     }
     set_blob(CURLOPT_SSLCERT_BLOB, trust.client_certificate_pem);
-    set_blob(CURLOPT_SSLKEY_BLOB, trust.client_key_pem);
+    if (trust.client_key_pem != nullptr) {
+      set_blob(CURLOPT_SSLKEY_BLOB, trust.client_key_pem->reveal());
+    }
   }
 
   void set_headers() {
@@ -236,7 +253,7 @@ class Channel {
     append(headers_, "Accept-Encoding: identity");
     append(headers_, std::string("User-Agent: bao-exporter/") + std::string(kVersion));
     for (const std::string& header : request_.headers) append(headers_, header);
-    if (!request_.json_body.empty()) append(headers_, "Content-Type: application/json");
+    if (!body_to_send().empty()) append(headers_, "Content-Type: application/json");
     curl_slist* list = headers_.get();
     if (request_.bearer != nullptr) {
       BAO_CHECK(request_.url.scheme == "https" || is_loopback(request_.url.host));
@@ -250,10 +267,23 @@ class Channel {
   }
 
   void set_body() {
-    if (request_.json_body.empty()) return;
+    const std::string_view body = body_to_send();
+    if (body.empty()) return;
     // The Request holds the text until the end, so no copy is made.
-    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request_.json_body.size()));
-    set(CURLOPT_POSTFIELDS, request_.json_body.c_str());
+    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(body.size()));
+    set(CURLOPT_POSTFIELDS, body.data());
+  }
+
+  [[nodiscard]] std::string_view body_to_send() const {
+    if (request_.secret_body != nullptr) return request_.secret_body->reveal();
+    return request_.json_body;
+  }
+
+  // When nobody takes it.
+  void forget_secret_body() {
+    if (!request_.secret_answer) return;
+    ::explicit_bzero(answer_.body.data(), answer_.body.size());
+    answer_.body.clear();
   }
 
   void fail(ErrorCode code, std::string detail) {
@@ -308,12 +338,10 @@ class Channel {
                              void* channel) noexcept {
     auto* self = static_cast<Channel*>(channel);
     const std::size_t bytes = size * count;
-    if (self->answer_.body.size() + bytes > self->request_.body_bytes_max) {
-      self->too_large_ = true;
-      return 0;  // ends the transfer
-    }
-    self->answer_.body.append(data, bytes);
-    return bytes;
+    self->too_large_ = self->answer_.body.size() + bytes > self->request_.body_bytes_max;
+    if (!self->too_large_) self->answer_.body.append(data, bytes);
+    if (self->request_.secret_answer) ::explicit_bzero(data, bytes);
+    return self->too_large_ ? 0 : bytes;  // 0 ends the transfer
   }
 
   CURL* easy_;
@@ -332,7 +360,7 @@ class Channel {
 class CurlTransport final : public Transport {
  public:
   CurlTransport() {
-    ::curl_global_init(CURL_GLOBAL_DEFAULT);
+    wipe_what_libraries_free();  // libcurl's only initialisation
     multi_ = ::curl_multi_init();
     BAO_CHECK(multi_ != nullptr);
   }
@@ -356,9 +384,8 @@ class CurlTransport final : public Transport {
   void cancel(std::uint64_t id) override {
     const auto at = channels_.find(id);
     if (at == channels_.end() || !at->second.busy()) return;
-    ::curl_multi_remove_handle(multi_, at->second.easy());
     (void)at->second.release();
-    (void)at->second.finish(CURLE_OK);
+    (void)end(at->second, CURLE_ABORTED_BY_CALLBACK);
   }
 
   void run_once(TimePoint until) override {
@@ -385,11 +412,21 @@ class CurlTransport final : public Transport {
       const CURLcode result = message->data.result;
       Channel* channel = nullptr;
       ::curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &channel);
-      ::curl_multi_remove_handle(multi_, channel->easy());  // message is invalid from here on
-      OnDone on_done = channel->release();
-      on_done(channel->finish(result));
+      const OnDone on_done = channel->release();
+      Answer answer = end(*channel, result);  // message and channel are invalid from here on
+      on_done(std::move(answer));             // which may start the next one on that channel
     }
     return any;
+  }
+
+  // The channel may be gone afterwards, with its handle.
+  Answer end(Channel& channel, CURLcode result) {
+    ::curl_multi_remove_handle(multi_, channel.easy());
+    const bool last = channel.ends_with_its_answer();
+    const std::uint64_t id = channel.id();
+    Answer answer = channel.finish(result);
+    if (last) channels_.erase(id);
+    return answer;
   }
 
   CURLM* multi_ = nullptr;

@@ -6,7 +6,8 @@
 #include <array>
 #include <ctime>
 
-#include "materials.h"
+#include "bao_exporter/secret.h"
+#include "text_file.h"
 
 namespace bao_exporter {
 
@@ -41,8 +42,8 @@ void free_chain(STACK_OF(X509) * chain) { sk_X509_pop_free(chain, ::X509_free); 
 int no_passphrase(char*, int, int, void*) noexcept { return -1; }
 
 std::optional<Error> read_certificates(const std::string& file, ServerPair& pair) {
-  Result<std::string> text = read_file(file);
-  if (!text.ok()) return Error{ErrorCode::kConfig, text.error().detail};
+  const Result<std::string> text = read_text_file(file);
+  if (!text.ok()) return problem(file, text.error().detail);
   const auto bio = bio_on(text.value());
   pair.certificate.reset(::PEM_read_bio_X509_AUX(bio.get(), nullptr, &no_passphrase, nullptr));
   if (pair.certificate == nullptr) {

@@ -1,7 +1,7 @@
 // Notices that files have changed, by looking at them: a plain rewrite, a rename over the old one,
 // a symbolic link that points elsewhere (Kubernetes swaps `..data`). Works on every file system.
 //
-// Threads: one.
+// Threads: one; FileSight any.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,18 @@
 #include <vector>
 
 namespace bao_exporter {
+
+// What a path leads to, through any links; all zero when nothing can be seen there.
+struct FileSight {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::int64_t bytes = 0;
+  std::int64_t modified_ns = 0;
+  std::int64_t changed_ns = 0;  // since 1970, by the file system's clock
+
+  [[nodiscard]] static FileSight of(const std::string& file);
+  friend bool operator==(const FileSight&, const FileSight&) = default;
+};
 
 class FileWatch {
  public:
@@ -27,17 +39,7 @@ class FileWatch {
   [[nodiscard]] std::vector<std::string> files() const;
 
  private:
-  // What the path leads to; all zero when nothing can be seen there.
-  struct Sight {
-    std::uint64_t device = 0;
-    std::uint64_t inode = 0;
-    std::int64_t bytes = 0;
-    std::int64_t modified_ns = 0;
-    std::int64_t changed_ns = 0;
-    friend bool operator==(const Sight&, const Sight&) = default;
-  };
-  using Sights = std::map<std::string, Sight>;
-  [[nodiscard]] static Sight look_at(const std::string& file);
+  using Sights = std::map<std::string, FileSight>;
 
   Sights known_;
   Sights last_;

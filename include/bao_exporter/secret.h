@@ -22,6 +22,7 @@ struct SecretFileRules {
 class Secret {
  public:
   static constexpr std::size_t kBytesMax = 4096;
+  static constexpr std::size_t kLinesBytesMax = std::size_t{64} << 10;
 
   // Opens `path` once and judges that descriptor: a regular file, owned by root or by us, not
   // accessible to others (nor to its group unless allowed), 1..4096 bytes, no white space or
@@ -30,14 +31,19 @@ class Secret {
   static Result<std::shared_ptr<const Secret>> load(const std::string& path,
                                                     const SecretFileRules& rules);
 
-  // As load, but the text may have several lines (a list of accepted tokens).
+  // As load, but the text may have several lines (a list of accepted tokens, a private key) and
+  // 1..65536 bytes.
   static Result<std::shared_ptr<const Secret>> load_lines(const std::string& path,
                                                           const SecretFileRules& rules);
 
   // The parts one after the other: the body of a login from what files hold. At most
-  // kJoinedBytesMax.
+  // kJoinedBytesMax together: more is a bug of the caller, and aborts, as does no memory at all.
   static constexpr std::size_t kJoinedBytesMax = std::size_t{16} << 10;
   static std::shared_ptr<const Secret> join(std::initializer_list<std::string_view> parts);
+
+  // Tries it with one page. False: secrets are used all the same, but may come into swap
+  // (RLIMIT_MEMLOCK).
+  [[nodiscard]] static bool locking_works();
 
   ~Secret();
   Secret(const Secret&) = delete;
@@ -50,10 +56,17 @@ class Secret {
   [[nodiscard]] const char* reveal_bearer_header() const noexcept { return data_; }
 
  private:
+  struct Limits;
   Secret() = default;
   static Result<std::shared_ptr<const Secret>> load_checked(const std::string& path,
                                                             const SecretFileRules& rules,
-                                                            bool many_lines);
+                                                            const Limits& limits);
+  // With the prefix, and room for a secret of that many bytes and its NUL. Null with errno: no
+  // memory.
+  static std::shared_ptr<Secret> with_room(std::size_t bytes);
+  [[nodiscard]] char* bytes() { return data_ + prefix_; }
+  void end_after(std::size_t bytes);
+
   char* data_ = nullptr;    // prefix, bytes, NUL
   std::size_t prefix_ = 0;  // bytes of "Authorization: Bearer "
   std::size_t size_ = 0;    // bytes of the secret

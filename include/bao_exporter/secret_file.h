@@ -23,14 +23,15 @@ class SecretFile {
   enum class Found : std::uint8_t {
     kSame,  // nothing new (also: the same secret in a new file)
     kNew,   // another secret: secret() and generation() have changed
-    kBad,  // the file has changed and cannot be used: problem() says why; told once for each change
+    kBad,   // it cannot be used: problem() says why; look() tells it once for each change
   };
-  // Reads the file when it looks other than at the last read and has stayed so since the last call:
-  // one that is being written is not read half.
+  // Reads the file when it looks other than at the last read and has stayed so since the last look:
+  // one that is being written is not read half, one that is missing for a moment is not missed.
   [[nodiscard]] Found look();
-  // Reads it when it looks other than at the last read, without waiting for it to settle.
+  // Reads it when it looks other than at the last read, without waiting for it to settle. One that
+  // cannot be used is left to the next look, which tells it if it stays.
   [[nodiscard]] Found look_at_once();
-  // Reads it whatever it looks like.
+  // Reads it whatever it looks like, and says kBad each time that it cannot be used.
   [[nodiscard]] Found read();
 
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -41,11 +42,28 @@ class SecretFile {
   [[nodiscard]] const std::optional<Error>& problem() const { return problem_; }
 
  private:
+  // As the file looked before it was read; nullopt: it was not.
+  struct Seen {
+    std::optional<FileSight> sight;
+    bool may_hide_a_change = false;
+  };
+  struct Attempt {
+    FileSight sight;  // before it was opened
+    Result<std::shared_ptr<const Secret>> secret;
+  };
+  [[nodiscard]] bool settles(const FileSight& now);
+  [[nodiscard]] bool is_news(const FileSight& now) const;
+  [[nodiscard]] Attempt attempt() const;
+  [[nodiscard]] Found conclude(Attempt attempt);
+  [[nodiscard]] Found conclude_settled(const FileSight& settled);
+
   std::string path_;
   SecretFileRules rules_;
   std::shared_ptr<const Secret> secret_;
   std::uint64_t generation_ = 0;
   std::optional<Error> problem_;
+  Seen read_;
+  std::optional<FileSight> last_;  // at the last look
 };
 
 }  // namespace bao_exporter

@@ -27,7 +27,7 @@ struct TlsTrust {
   bool system_authorities = false;
   std::string authorities_pem;
   std::string client_certificate_pem;
-  std::string client_key_pem;
+  std::shared_ptr<const Secret> client_key_pem;  // null: no client certificate is shown
 };
 
 struct Request {
@@ -39,8 +39,9 @@ struct Request {
   std::vector<std::string> headers;           // "Name: value", nothing secret
   std::string json_body;                      // not empty: a POST of it; nothing secret
   std::shared_ptr<const Secret> secret_body;  // not null: a POST of this JSON instead
-  // A token is in the answer: its body is not copied while it comes, and the connection and the
-  // handle end with it.
+  // A token is in the answer: its body is not copied while it comes (body_bytes_max is reserved for
+  // it), the connection and the handle end with it, and no failure has a body. Who takes the Answer
+  // wipes it.
   bool secret_answer = false;
   TimePoint deadline;
   std::size_t body_bytes_max = 0;

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -56,6 +57,12 @@ std::string flags_of(const void* address) {
     if (inside && line.rfind("VmFlags:", 0) == 0) return line + " ";
   }
   return "";
+}
+
+bool may_lock() {
+  rlimit limit{};
+  return ::geteuid() == 0 ||
+         (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur >= 256 << 10);
 }
 
 }  // namespace
@@ -176,6 +183,32 @@ TEST_CASE("load_lines takes several lines, and still no control characters") {
   CHECK_FALSE(Secret::load_lines(folder.write("t", "a\x1b[0m"), {}).ok());
 }
 
+TEST_CASE("a secret of many lines has 1 to 65536 bytes: a private key can be larger than a token") {
+  const Folder folder;
+  const auto refused = [&](std::size_t size) {
+    const auto lines = Secret::load_lines(folder.write("t", std::string(size, 'x')), {});
+    if (lines.ok()) CHECK(lines.value()->reveal() == std::string(size, 'x'));
+    return lines.ok() ? std::string() : lines.error().detail;
+  };
+  for (const std::size_t size : {1, 4073, 4074, 4096, 4097, 8192, 65'513, 65'514, 65'536}) {
+    INFO(size);
+    CHECK(refused(size).empty());
+  }
+  CHECK(has(refused(65'537), "larger than 65536 bytes"));
+  CHECK(has(refused(1 << 20), "larger than 65536 bytes"));
+}
+
+TEST_CASE("joined parts stand one after the other, with the header before them and an end") {
+  const auto joined = Secret::join({R"({"role_id":")", kMark, "", R"("})"});
+  CHECK(joined->reveal() == R"({"role_id":")" + kMark + R"("})");
+  CHECK(joined->reveal().data()[joined->reveal().size()] == '\0');
+  const auto token = Secret::join({kMark});
+  CHECK(std::string(token->reveal_bearer_header()) == "Authorization: Bearer " + kMark);
+  CHECK(Secret::join({})->reveal().empty());
+  const std::string half(Secret::kJoinedBytesMax / 2, 'x');
+  CHECK(Secret::join({half, half})->reveal() == half + half);
+}
+
 TEST_CASE("what is not a regular file is refused without waiting for it") {
   const Folder folder;
   CHECK(has(refusal(folder.path("missing")), "cannot be opened: No such file"));
@@ -206,22 +239,47 @@ TEST_CASE("a symbolic link is followed, and what it points to is judged") {
 
 TEST_CASE("the pages of a secret are locked and left out of core dumps") {
   const Folder folder;
-  const auto secret = Secret::load(folder.write("t", kMark), {});
-  REQUIRE(secret.ok());
-  const std::string flags = flags_of(secret.value()->reveal().data());
-  REQUIRE_FALSE(flags.empty());
-  INFO(flags);
-  CHECK(has(flags, " dd "));
-  rlimit limit{};
-  REQUIRE(::getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
-  if (limit.rlim_cur < 65'536 && ::geteuid() != 0) {
-    WARN("NOT TESTED: RLIMIT_MEMLOCK is too low to lock pages here");
-    return;
+  const auto loaded = Secret::load(folder.write("t", kMark), {});
+  const auto lines = Secret::load_lines(folder.write("l", std::string(10'000, 'x')), {});
+  REQUIRE(loaded.ok());
+  REQUIRE(lines.ok());
+  const auto joined = Secret::join({kMark, kMark});
+  for (const std::shared_ptr<const Secret>& secret : {loaded.value(), lines.value(), joined}) {
+    const std::string flags = flags_of(secret->reveal().data());
+    REQUIRE_FALSE(flags.empty());
+    INFO(flags);
+    CHECK(has(flags, " dd "));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    if (may_lock()) CHECK(has(flags, " lo "));
+#endif
   }
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   WARN("NOT TESTED: sanitizers make mlock() do nothing");
 #else
-  CHECK(has(flags, " lo "));
+  if (!may_lock()) WARN("NOT TESTED: RLIMIT_MEMLOCK is too low to lock pages here");
+#endif
+}
+
+TEST_CASE("whether pages can be locked is told, and a secret is used also when they cannot") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  WARN("NOT TESTED: sanitizers make mlock() do nothing");
+#else
+  if (may_lock()) CHECK(Secret::locking_works());
+  // In a child: the limit and the rights are those of the whole process.
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const rlimit none{0, 0};
+    const bool limited = ::setrlimit(RLIMIT_MEMLOCK, &none) == 0 &&
+                         (::geteuid() != 0 || ::setresuid(65'534, 65'534, 65'534) == 0);
+    const bool works = Secret::locking_works();
+    const bool usable = Secret::join({"still", "-here"})->reveal() == "still-here";
+    ::_exit(!limited ? 3 : works ? 2 : usable ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 #endif
 }
 

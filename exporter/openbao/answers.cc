@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bao_exporter/outcome.h"
+#include "openbao/refusal.h"
 
 namespace bao_exporter {
 
@@ -15,68 +16,39 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kTextBytesMax = 256;
 
-bool contains(const std::string& body, std::string_view words) {
-  return body.find(words) != std::string::npos;
-}
-
-bool is_json(const Answer& answer) { return answer.content_type.starts_with("application/json"); }
-
-std::string status_words(const Answer& answer) { return "HTTP " + std::to_string(answer.status); }
-
-Error reason(ErrorCode code, const Answer& answer, std::string_view words) {
-  return Error{code, status_words(answer) + ": " + std::string(words)};
-}
-
-Error judge_redirect(const Answer& answer) {
-  if (answer.status == 307) {
-    return reason(ErrorCode::kStandbyRedirect, answer, "a standby that does not serve reads");
-  }
-  return reason(ErrorCode::kRedirect, answer, "redirects are never followed");
-}
-
 // 400, and 500 of OpenBao up to 2.4.
 std::optional<Error> judge_known_refusal(const Answer& answer) {
-  if (contains(answer.body, "cannot forward local-only request")) {
-    return reason(ErrorCode::kStandbyRejected, answer,
-                  "the standby did not take the token (wrong, just minted, or num_uses)");
+  if (auto standby = refusal::not_forwarded(answer)) return standby;
+  if (refusal::has_words(answer, "prometheus is not enabled")) {
+    return refusal::error(ErrorCode::kTelemetryDisabled, answer,
+                          "set prometheus_retention_time in the node's telemetry stanza");
   }
-  if (contains(answer.body, "prometheus is not enabled")) {
-    return reason(ErrorCode::kTelemetryDisabled, answer,
-                  "set prometheus_retention_time in the node's telemetry stanza");
-  }
-  if (contains(answer.body, "operation unavailable in namespaces")) {
-    return reason(ErrorCode::kNamespaceRestricted, answer,
-                  "sys/metrics is served in the root namespace only");
+  if (refusal::has_words(answer, "operation unavailable in namespaces")) {
+    return refusal::error(ErrorCode::kNamespaceRestricted, answer,
+                          "sys/metrics is served in the root namespace only");
   }
   return std::nullopt;
 }
 
 Error judge_denied(const Answer& answer) {
-  if (!is_json(answer)) {
-    return reason(ErrorCode::kMetricsDisabled, answer, "disallow_metrics is set on this listener");
+  if (!refusal::is_json(answer)) {
+    return refusal::error(ErrorCode::kMetricsDisabled, answer,
+                          "disallow_metrics is set on this listener");
   }
-  if (contains(answer.body, "1 error occurred")) {
-    return reason(ErrorCode::kForbidden, answer, "the token's policy lacks read on sys/metrics");
+  if (refusal::token_is_known(answer)) {
+    return refusal::error(ErrorCode::kForbidden, answer,
+                          "the token's policy lacks read on sys/metrics");
   }
-  return reason(ErrorCode::kTokenRejected, answer, "the token is unknown, expired or revoked");
-}
-
-Error judge_server_error(const Answer& answer) {
-  if (contains(answer.body, "Vault is sealed")) {
-    return reason(ErrorCode::kSealed, answer, "the node is sealed");
-  }
-  if (contains(answer.body, "active cluster node not found")) {
-    return reason(ErrorCode::kNoLeader, answer, "the cluster has no leader");
-  }
-  return reason(ErrorCode::kServerError, answer, "the node failed to answer");
+  return refusal::error(ErrorCode::kTokenRejected, answer,
+                        "the token is unknown, expired or revoked");
 }
 
 std::optional<Error> judge_good_status(const Answer& answer) {
   if (!answer.content_encoding.empty() && answer.content_encoding != "identity") {
-    return reason(ErrorCode::kProtocol, answer, "an encoding that was not asked for");
+    return refusal::error(ErrorCode::kProtocol, answer, "an encoding that was not asked for");
   }
   if (!answer.content_type.starts_with("text/plain")) {
-    return reason(ErrorCode::kProtocol, answer, "the content type is not text/plain");
+    return refusal::error(ErrorCode::kProtocol, answer, "the content type is not text/plain");
   }
   return std::nullopt;
 }
@@ -168,13 +140,14 @@ Result<Health> read_health(const Answer& answer) {
                                                 : std::nullopt;
   };
   if (!json.is_object()) {
-    return Error{ErrorCode::kProtocol, "sys/health: " + status_words(answer) + " without JSON"};
+    return Error{ErrorCode::kProtocol,
+                 "sys/health: " + refusal::status_words(answer) + " without JSON"};
   }
   const auto initialized = flag("initialized");
   const auto sealed = flag("sealed");
   const auto standby = flag("standby");
   if (!initialized || !sealed || !standby) {
-    return Error{ErrorCode::kProtocol, "sys/health: " + status_words(answer) +
+    return Error{ErrorCode::kProtocol, "sys/health: " + refusal::status_words(answer) +
                                            " without initialized, sealed and standby"};
   }
   Health health;
@@ -204,17 +177,17 @@ std::optional<Error> judge_metrics(const Answer& answer) {
   if (answer.failure) return answer.failure;
   const int status = answer.status;
   if (status == 200) return judge_good_status(answer);
-  if (status >= 300 && status < 400) return judge_redirect(answer);
+  if (status >= 300 && status < 400) return refusal::redirect(answer);
   if (status == 400 || status == 500) {
     if (auto known = judge_known_refusal(answer)) return known;
   }
   if (status == 403) return judge_denied(answer);
   if (status == 404) {
-    return reason(ErrorCode::kNotFound, answer, "no metrics at this path; see metrics_url");
+    return refusal::error(ErrorCode::kNotFound, answer, "no metrics at this path; see metrics_url");
   }
-  if (status == 429) return reason(ErrorCode::kRateLimited, answer, "a quota of the node was hit");
-  if (status >= 500) return judge_server_error(answer);
-  return reason(ErrorCode::kUnexpectedStatus, answer, "not an answer that OpenBao gives");
+  if (status == 429) return refusal::rate_limited(answer);
+  if (status >= 500) return refusal::server_error(answer);
+  return refusal::error(ErrorCode::kUnexpectedStatus, answer, "not an answer that OpenBao gives");
 }
 
 }  // namespace bao_exporter

@@ -4,6 +4,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "openbao/refusal.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -16,27 +18,6 @@ constexpr std::array<std::string_view, 5> kPaths = {kMetrics, "sys/mounts", "sys
 
 bool has(const std::vector<std::string>& capabilities, std::string_view name) {
   return std::find(capabilities.begin(), capabilities.end(), name) != capabilities.end();
-}
-
-std::optional<Error> refusal(const Answer& answer) {
-  if (answer.failure) return answer.failure;
-  if (answer.status == 200) return std::nullopt;
-  const std::string words = "HTTP " + std::to_string(answer.status);
-  if (answer.status == 403) {
-    // The token is known, and no policy of it lets it ask.
-    const bool known = answer.body.find("1 error occurred") != std::string::npos;
-    return Error{known ? ErrorCode::kForbidden : ErrorCode::kTokenRejected, words};
-  }
-  // A standby passes the question on; without an active node it has nobody to pass it to.
-  if (answer.status == 307) return Error{ErrorCode::kStandbyRedirect, words};
-  if (answer.status == 400 && answer.body.find("cannot forward") != std::string::npos) {
-    return Error{ErrorCode::kStandbyRejected, words};
-  }
-  if (answer.status == 503 && answer.body.find("sealed") != std::string::npos) {
-    return Error{ErrorCode::kSealed, words};
-  }
-  return Error{answer.status >= 500 ? ErrorCode::kServerError : ErrorCode::kUnexpectedStatus,
-               words};
 }
 
 std::optional<std::vector<std::string>> list_at(const Json& json, std::string_view path) {
@@ -67,7 +48,7 @@ std::string excess_words(const std::string& path, const std::vector<std::string>
 std::string capabilities_question() { return Json{{"paths", kPaths}}.dump(); }
 
 Result<Capabilities> read_capabilities(const Answer& answer) {
-  if (auto error = refusal(answer)) return *std::move(error);
+  if (auto error = refusal::of_token_question(answer)) return *std::move(error);
   const Json json = Json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
   const Error unreadable{ErrorCode::kProtocol, "sys/capabilities-self: not the JSON of OpenBao"};
   if (!json.is_object()) return unreadable;

@@ -46,15 +46,17 @@ struct LoggedIn {
 // All errors: kLoginFailed (login, unwrap), kForbidden or kTokenRejected (the others) where the
 // node said no; else what happened (connect, timeout, sealed, no_leader, standby_redirect,
 // server_error, rate_limited, protocol, ...). The detail has the HTTP status and, of OpenBao's own
-// words, only phrases of a closed list.
+// words, only phrases of a closed list. Each of these answers has a token in it: whatever comes
+// out, its body is wiped and empty afterwards.
 [[nodiscard]] Result<LoggedIn> read_login(Answer& answer);
 [[nodiscard]] Result<std::shared_ptr<const Secret>> read_unwrapped_secret_id(Answer& answer);
-[[nodiscard]] Result<Grant> read_look_up(const Answer& answer);
-[[nodiscard]] Result<Grant> read_renewal(Answer& answer);  // it has the token in it, too
+[[nodiscard]] Result<Grant> read_look_up(Answer& answer);
+[[nodiscard]] Result<Grant> read_renewal(Answer& answer);
 
 // Lifts the value of the member `key` (wherever it is in the JSON text) out of `json`: it becomes a
 // Secret, and its bytes in `json` become '*'. Null when there is no such member with a string of 1
-// to Secret::kBytesMax printable ASCII characters without escapes.
+// to Secret::kBytesMax printable ASCII characters without escapes. Of several such members all are
+// overwritten, and the first fit one is returned. The text need not be JSON.
 [[nodiscard]] std::shared_ptr<const Secret> lift_secret(std::string& json, std::string_view key);
 
 }  // namespace bao_exporter

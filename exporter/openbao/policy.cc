@@ -131,9 +131,10 @@ void Writer::approle(const AuthConfig& auth) const {
 
 void Writer::kubernetes(const AuthConfig& auth) const {
   enable(auth, "kubernetes");
+  out.line("With kubernetes_ca_cert=@CA.pem, where OpenBao is no pod of that Kubernetes itself:");
   out.command("bao write " + quoted("auth/" + auth.mount + "/config") +
               " kubernetes_host=https://KUBERNETES-API:443");
-  out.line("The exporter's service account and its namespace:");
+  out.line("The exporter's service account and its namespace, as in our manifests:");
   out.command("bao write " + quoted("auth/" + auth.mount + "/role/" + auth.role) +
               " bound_service_account_names=" + std::string(kName) +
               " bound_service_account_namespaces=" + std::string(kName) + token_settings());

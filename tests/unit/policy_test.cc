@@ -53,7 +53,7 @@ const std::map<std::string, Case> kCases = {
            "secret_id_file = \"s\"\nsecret_id_wrapped = true\n")}},
     {"approle_without_secret_id", {prod("method = \"approle\"\nrole_id_file = \"id\"\n")}},
     {"kubernetes", {prod("method = \"kubernetes\"\nrole = \"metrics\"\n")}},
-    {"jwt", {prod("method = \"jwt\"\nrole = \"a role\"\njwt_file = \"/run/it's a jwt\"\n")}},
+    {"jwt", {prod("method = \"jwt\"\nrole = \"metrics\"\njwt_file = \"/run/it's a jwt\"\n")}},
     {"cert",
      {cluster("cluster = \"prod\"\nca_file = \"system\"\nserver_name = \"bao.example\"\n"
               "client_cert_file = \"my client.crt\"\nclient_key_file = \"k\"\n",

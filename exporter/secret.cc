@@ -165,28 +165,6 @@ std::shared_ptr<const Secret> Secret::join(std::initializer_list<std::string_vie
   return secret;
 }
 
-// A stand-in until the one of the branch for secrets: linked, locked, no more.
-std::shared_ptr<const Secret> Secret::join(std::initializer_list<std::string_view> parts) {
-  std::size_t size = 0;
-  for (const std::string_view part : parts) size += part.size();
-  BAO_CHECK(size <= kJoinedBytesMax);
-  std::shared_ptr<Secret> secret(new Secret());
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  secret->mapped_ = (kBearerPrefix.size() + size + page) / page * page;
-  void* pages =
-      ::mmap(nullptr, secret->mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  BAO_CHECK(pages != MAP_FAILED);
-  secret->data_ = static_cast<char*>(pages);
-  (void)::mlock(pages, secret->mapped_);
-  (void)::madvise(pages, secret->mapped_, MADV_DONTDUMP);
-  std::memcpy(secret->data_, kBearerPrefix.data(), kBearerPrefix.size());
-  secret->prefix_ = kBearerPrefix.size();
-  secret->size_ = size;
-  char* to = secret->data_ + secret->prefix_;
-  for (const std::string_view part : parts) to = std::copy(part.begin(), part.end(), to);
-  return secret;
-}
-
 Result<std::shared_ptr<const Secret>> Secret::load_checked(const std::string& path,
                                                            const SecretFileRules& rules,
                                                            const Limits& limits) {

@@ -59,7 +59,7 @@ TokenSteps TokenLife::try_now(const Moment& moment) {
   return steps;
 }
 
-TokenSteps TokenLife::answered(std::uint64_t id, TokenAnswer answer, const Moment& moment) {
+TokenSteps TokenLife::answered(std::uint64_t id, const TokenAnswer& answer, const Moment& moment) {
   TokenSteps steps;
   if (!under_way_ || under_way_->id != id) return steps;
   const TokenOrder order = *std::exchange(under_way_, std::nullopt);

@@ -118,7 +118,8 @@ class TokenLife {
   // A file that a login needs has changed, or somebody asks (SIGHUP): what waits for its next try
   // is tried at once. Denied logins stay counted: another denial waits as long as it would have.
   [[nodiscard]] TokenSteps try_now(const Moment& moment);
-  [[nodiscard]] TokenSteps answered(std::uint64_t id, TokenAnswer answer, const Moment& moment);
+  [[nodiscard]] TokenSteps answered(std::uint64_t id, const TokenAnswer& answer,
+                                    const Moment& moment);
   // Polls say that `generation` is rejected. When it is the newest one, a login method logs in: at
   // once, but 10 s, 1 min, 10 min after the last login when fresh tokens are rejected, too. When it
   // is the one in force, a newer one that is being checked does not wait for it any more.

@@ -510,6 +510,38 @@ TEST_CASE("token life: a rejected token is not renewed while its login waits") {
   CHECK(token.asks(TokenTask::kLogIn));
 }
 
+TEST_CASE("token life: a renewal of a rejected token does not put its login off") {
+  TokenDriver token = with_login(grant(seconds(12)));
+  token.pass(seconds(8));
+  REQUIRE(token.asks(TokenTask::kRenew));
+  token.rejected(1);
+  token.answer(grant(seconds(12)));
+  CHECK(token.pass_to_wake() == seconds(2));
+  CHECK(token.asks(TokenTask::kLogIn));
+}
+
+TEST_CASE("token life: what is answered about a token that was replaced counts for nothing") {
+  TokenDriver token = with_login(grant(seconds(100)));
+  token.pass(seconds(67));
+  while (token.asks(TokenTask::kRenew)) {
+    token.answer(error(ErrorCode::kTimeout));
+    token.pass_to_wake();
+  }
+  token.answer(grant(seconds(1000)));
+  // The check waits for its next try; the older token's renewal goes meanwhile.
+  while (!token.asks(TokenTask::kRenew)) {
+    if (token.under_way) token.answer(error(ErrorCode::kTimeout));
+    if (!token.under_way) token.pass_to_wake();
+  }
+  const std::uint64_t renewal = token.under_way->id;
+  token.rejected(1);
+  REQUIRE(token.in_force() == 2);
+  const auto expiry = token.life.status().expiry;
+  token.answer_late(renewal, grant(seconds(100)));
+  CHECK(token.life.status().expiry == expiry);
+  CHECK(token.count(Kind::kRenewed) == 0);
+}
+
 // --- the life of a file's token ---
 
 TEST_CASE("token life: a file's renewable token is renewed at two thirds of what is left") {

@@ -57,13 +57,13 @@ class TokenDriver {
   void wake() { take(life.time_came(moment())); }
   void try_now() { take(life.try_now(moment())); }
   void rejected(std::uint64_t generation) { take(life.rejected(generation, moment())); }
-  void answer(TokenAnswer with) {
+  void answer(const TokenAnswer& with) {
     const std::uint64_t id = under_way.value().id;
     under_way.reset();
-    take(life.answered(id, std::move(with), moment()));
+    take(life.answered(id, with, moment()));
   }
-  void answer_late(std::uint64_t id, TokenAnswer with) {
-    take(life.answered(id, std::move(with), moment()));
+  void answer_late(std::uint64_t id, const TokenAnswer& with) {
+    take(life.answered(id, with, moment()));
   }
 
   // Moves the clock, stopping wherever the machine wants to be woken.

@@ -215,6 +215,9 @@ Result<std::unique_ptr<Daemon>> Daemon::start(ConfigOutcome outcome, ConfigLoade
     return Error{ErrorCode::kIo, std::string("no thread could be started: ") + error.what() +
                                      "; look at TasksMax and the process limits"};
   }
+  if (!Secret::locking_works()) {
+    log::warn("memory cannot be locked", {{"remedy", "raise RLIMIT_MEMLOCK (LimitMEMLOCK=)"}});
+  }
   for (const std::string& address : world->listener->addresses()) {
     log::info("listening", {{"address", address}, {"version", std::string(kVersion)}});
   }

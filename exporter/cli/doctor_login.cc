@@ -44,10 +44,11 @@ void fill(Request& request, TokenRequest what) {
 DoctorTokens::DoctorTokens(const Config& config, const Trusts& trusts, Transport& transport)
     : config_(config), trusts_(trusts), transport_(transport) {}
 
-DoctorTokens::~DoctorTokens() {
-  for (auto& [cluster, known] : known_) {
-    if (known.revocation) (void)ask(*std::move(known.revocation));
-  }
+bool DoctorTokens::revoke(const std::string& cluster) {
+  Known& known = known_[cluster];
+  if (!known.revocation) return false;
+  const Answer answer = ask(*std::exchange(known.revocation, std::nullopt));
+  return answer.answered() && (answer.status == 204 || answer.status == 200);
 }
 
 std::optional<Error> DoctorTokens::get() {

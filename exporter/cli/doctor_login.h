@@ -20,10 +20,8 @@ class DoctorTokens {
  public:
   // The references must outlive it.
   DoctorTokens(const Config& config, const Trusts& trusts, Transport& transport);
-  ~DoctorTokens();
-  DoctorTokens(const DoctorTokens&) = delete;
-  DoctorTokens& operator=(const DoctorTokens&) = delete;
 
+  // Whoever got a token by a login gives it back with revoke().
   // One after the other, each within poll.timeout for each node. Errors: kTokenUnreadable, of a
   // token_file.
   [[nodiscard]] std::optional<Error> get();
@@ -32,6 +30,8 @@ class DoctorTokens {
   [[nodiscard]] std::shared_ptr<const Slot<TokenInForce>> slot(const std::string& cluster) const;
   // Absent: it does not log in.
   [[nodiscard]] std::optional<LoginEvidence> login(const std::string& cluster) const;
+  // True when the token of that login works no more.
+  [[nodiscard]] bool revoke(const std::string& cluster);
 
  private:
   struct Known {

@@ -72,18 +72,33 @@ class NodeEntry:
 
 @dataclasses.dataclass
 class ClusterEntry:
-    """One [[openbao]]. `token` is the token itself; None: auth.method = "none"."""
+    """One [[openbao]]. `token` is the token itself; None: auth.method = "none". With `auth` the table
+    [openbao.auth] is that, and `token` plays no part."""
 
     cluster: str
     ca_file: Path
     token: str | None
     nodes: list[NodeEntry]
+    auth: dict | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+    profile: str = ""
+
+    def keys(self) -> dict:
+        """Of the table itself, those that are set."""
+        names = ["cluster", "ca_file", "client_cert_file", "client_key_file", "profile"]
+        return {name: value for name in names if (value := getattr(self, name))}
 
 
 def openbao(cluster: Cluster, *, token: str | None = "metrics") -> ClusterEntry:
     """All nodes of a cluster, polled at their API listeners, with that one of its tokens."""
     nodes = [NodeEntry(node.name, api_url=node.api_url) for node in cluster.nodes]
     return ClusterEntry(CLUSTER, cluster.ca_file, None if token is None else cluster.token(token), nodes)
+
+
+def openbao_auth(cluster: Cluster, method: str, **keys) -> ClusterEntry:
+    """All nodes of a cluster, polled at their API listeners, with that [openbao.auth]."""
+    return dataclasses.replace(openbao(cluster, token=None), auth={"method": method, **keys})
 
 
 def instance(entry: NodeEntry) -> str:
@@ -100,6 +115,16 @@ def write_private(path: Path, text: str) -> Path:
 def _toml(pairs: dict) -> str:
     # A JSON string, number, boolean or list of these is the same in TOML.
     return "".join(f"{key} = {json.dumps(str(v) if isinstance(v, Path) else v)}\n" for key, v in pairs.items())
+
+
+def _auth(folder: Path, cluster: ClusterEntry) -> dict:
+    """The keys of [openbao.auth]; writes the token's file where it is one of ours."""
+    if cluster.auth is not None:
+        return cluster.auth
+    if cluster.token is None:
+        return {"method": "none"}
+    token = write_private(folder / f"{cluster.cluster}.token", cluster.token + "\n")
+    return {"method": "token_file", "token_file": token}
 
 
 def write_config(
@@ -121,13 +146,8 @@ def write_config(
         tables.setdefault(table, {}).update(pairs)
     text = "".join(f"[{table}]\n{_toml(pairs)}\n" for table, pairs in tables.items())
     for cluster in clusters:
-        text += "[[openbao]]\n" + _toml({"cluster": cluster.cluster, "ca_file": cluster.ca_file})
-        text += "[openbao.auth]\n"
-        if cluster.token is None:
-            text += _toml({"method": "none"})
-        else:
-            token = write_private(folder / f"{cluster.cluster}.token", cluster.token + "\n")
-            text += _toml({"method": "token_file", "token_file": token})
+        text += "[[openbao]]\n" + _toml(cluster.keys())
+        text += "[openbao.auth]\n" + _toml(_auth(folder, cluster))
         for node in cluster.nodes:
             text += "[[openbao.node]]\n" + _toml({k: v for k, v in dataclasses.asdict(node).items() if v})
         text += "\n"

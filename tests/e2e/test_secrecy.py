@@ -4,40 +4,15 @@
 import base64
 import contextlib
 import ssl
-import urllib.parse
 from pathlib import Path
 
 import pytest
+from canary import WINDOW, Search, leaks
 from cluster import LOOPBACK
 from exporter_process import SCRAPE_NAME, SCRAPE_TOKEN, Exporter, NodeEntry, gunzip_one_member, openbao, wait_until
 from tls_sink import TlsSink
 
-WINDOW = 12  # so many bytes of a secret must not be seen together
 MARKER = "planted-Marker/with+all-kinds~of_bytes=="
-
-
-def pieces(secret: bytes) -> set[bytes]:
-    """Every form in which WINDOW bytes of the secret could be written, in lower case."""
-    found = set()
-    for start in range(len(secret) - WINDOW + 1):
-        piece = secret[start : start + WINDOW]
-        found |= {piece, piece.hex().encode(), piece.hex(" ").encode()}
-        found.add(urllib.parse.quote_from_bytes(piece, safe="").encode())
-        found.add("".join(f"%{byte:02x}" for byte in piece).encode())
-        # In base64 its letters depend on where in a group of three it stands: without its ends it
-        # is the same whatever is around it.
-        for lead in range(3):
-            padded = base64.b64encode(bytes(lead) + piece)
-            inner = padded[4 if lead else 0 : -4]
-            found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
-    return {piece.lower() for piece in found}
-
-
-def leaks(secret: str, places: dict[str, bytes]) -> list[str]:
-    wanted = pieces(secret.encode())
-    return [
-        f"{where}: {piece!r}" for where, content in places.items() for piece in wanted if piece in content.lower()
-    ]
 
 
 def of_process(exporter: Exporter) -> dict[str, bytes]:
@@ -116,26 +91,28 @@ def test_the_run_had_everything_in_it(places):
 
 def test_the_search_finds_what_is_there(places):
     # The marker is in the environment of the process, and in no other place.
+    marker = Search({"the marker": MARKER})
     environ = places["found"].get("environ")
     if environ is not None:  # else not root, who alone may read it
-        assert leaks(MARKER, {"environ": environ}) != []
-    assert leaks(MARKER, {name: text for name, text in places["found"].items() if name != "environ"}) == []
+        assert leaks(marker, {"environ": environ}) != []
+    assert leaks(marker, {name: text for name, text in places["found"].items() if name != "environ"}) == []
     # What the log does have, in the forms that a leak could take.
     planted = "poll ended and published"
+    search = Search({"planted": planted})
     for form in [planted, base64.b64encode(f"x{planted}".encode()).decode(), planted.encode().hex().upper()]:
-        assert leaks(planted, {"log": places["found"]["log"] + form.encode()}) != []
-    assert leaks('msg="stopping"', {"log": places["found"]["log"]}) != []
+        assert leaks(search, {"log": places["found"]["log"] + form.encode()}) != []
+    assert leaks(Search({"its last words": 'msg="stopping"'}), {"log": places["found"]["log"]}) != []
 
 
 def test_the_upstream_token_is_found_nowhere(cluster, places):
     assert len(cluster.token("metrics")) > WINDOW
-    assert leaks(cluster.token("metrics"), places["found"]) == []
+    assert leaks(Search({"the upstream token": cluster.token("metrics")}), places["found"]) == []
 
 
 def test_a_refused_upstream_token_is_found_nowhere(places):
-    assert leaks(places["wrong"], places["found"]) == []
+    assert leaks(Search({"the refused token": places["wrong"]}), places["found"]) == []
 
 
 def test_the_scrape_token_is_found_nowhere(places):
     # Nor one that was nearly right: a typing mistake must not give it away.
-    assert leaks(SCRAPE_TOKEN, places["found"]) == []
+    assert leaks(Search({"the scrape token": SCRAPE_TOKEN}), places["found"]) == []

@@ -1,7 +1,12 @@
-"""The exporter as a process of its own, polling fake nodes, and what its port says."""
+"""The exporter as a process of its own, polling fake nodes, and what its port says.
+
+It runs at debug level, and its tokens are canaries: whenever it is stopped, what it wrote, what it
+serves and what /proc tells of it is searched for them.
+"""
 
 import contextlib
 import functools
+import gzip
 import http.client
 import os
 import pathlib
@@ -13,10 +18,20 @@ import subprocess
 import threading
 import time
 
+from canary import Search, canary, leaks
 from prometheus_client.parser import text_string_to_metric_families
 
-UPSTREAM_TOKEN = "s.FaultTestUpstreamToken1"
-SCRAPE_TOKEN = "fault-test-scrape-token-0123456789abcdef"
+CANARIES = {}  # name -> token: what no exporter of this process may let out
+
+
+def new_token(name, prefix=""):
+    """A random token that every exporter is searched for from now on."""
+    CANARIES[name] = canary(prefix)
+    return CANARIES[name]
+
+
+UPSTREAM_TOKEN = new_token("the upstream token", "s.")
+SCRAPE_TOKEN = new_token("the scrape token")
 OWN_PREFIXES = ("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_", "certctl_state_")
 
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
@@ -121,6 +136,16 @@ def replace_file(path, content):
     beside.replace(path)
 
 
+@functools.lru_cache(maxsize=1)
+def search_for(canaries):
+    return Search(dict(canaries))
+
+
+def leaks_in(places):
+    """Where a canary is; a list of words without it."""
+    return leaks(search_for(tuple(CANARIES.items())), places)
+
+
 class ServiceManager:
     """The socket that systemd would hold, and what came on it, with the time of arrival."""
 
@@ -169,7 +194,7 @@ class ExporterUnderFault:
         self.process = None
         self.port = None
         self.log_file = self.folder / "exporter.log"
-        self._log_position = 0
+        self._served = {}  # path -> what was last served there, with its headers
         self._client = ssl.create_default_context(cafile=certificates.pem("ca"))
         for name, text in (("scrape.token", SCRAPE_TOKEN), ("openbao.token", UPSTREAM_TOKEN)):
             replace_file(self.folder / name, text + "\n")
@@ -180,11 +205,12 @@ class ExporterUnderFault:
             "interval": interval, "timeout": timeout, "stale_after": stale_after,
             "limits": limits, "ca_file": certificates.pem("ca"), "token_file": "openbao.token",
             "urls": urls or {}, "more": (), "token_files": '["scrape.token"]', "profile": None,
-            "auth_method": "token_file", "without_api": (), **settings}
+            "auth_method": "token_file", "auth": (), "others": (), "without_api": (), **settings}
         self.write_config()
 
     def config_text(self, **changes):
-        """The configuration with `self.nodes`, and with these settings for this once."""
+        """The configuration with `self.nodes`, and with these settings for this once. `auth`: lines
+        of [openbao.auth]; `others`: further clusters, each (name, nodes, lines of auth)."""
         said = self.settings | changes
         lines = [
             "[listener]", f'address = "{said["address"]}"',
@@ -195,20 +221,24 @@ class ExporterUnderFault:
             "[poll]", f'interval = "{said["interval"]}"', f'timeout = "{said["timeout"]}"',
             f'stale_after = "{said["stale_after"]}"',
             "[limits]", *said["limits"], *said["more"],
-            "[[openbao]]", 'cluster = "fake"',
         ]
+        auth = said["auth"] or ([f'token_file = "{said["token_file"]}"']
+                                if said["auth_method"] == "token_file" else
+                                [f'method = "{said["auth_method"]}"'])
+        for cluster, nodes, its_auth in [("fake", self.nodes, auth), *said["others"]]:
+            lines += self._cluster_lines(cluster, nodes, its_auth, said)
+        return "\n".join(lines) + "\n"
+
+    def _cluster_lines(self, cluster, nodes, auth, said):
+        lines = ["[[openbao]]", f'cluster = "{cluster}"']
         if said["profile"]:
             lines.append(f'profile = "{said["profile"]}"')
         if said["ca_file"]:
             lines.append(f'ca_file = "{said["ca_file"]}"')
-        lines.append("[openbao.auth]")
-        if said["auth_method"] == "token_file":
-            lines.append(f'token_file = "{said["token_file"]}"')
-        else:
-            lines.append(f'method = "{said["auth_method"]}"')
-        for node in self.nodes:
+        lines += ["[openbao.auth]", *auth]
+        for node in nodes:
             lines += self._node_lines(node, said)
-        return "\n".join(lines) + "\n"
+        return lines
 
     @staticmethod
     def _node_lines(node, said):
@@ -227,7 +257,8 @@ class ExporterUnderFault:
 
     def start(self):
         # In a session of its own, so that what a prefix started ends with it.
-        with open(self.log_file, "wb") as log:
+        self.log_file.write_bytes(b"")
+        with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, self.binary, "--config.file", str(self.config_file),
                  "--log.level", "debug"],
@@ -244,8 +275,16 @@ class ExporterUnderFault:
         raise AssertionError(f"does not listen:\n{self.log()}")
 
     def stop(self):
+        """Ends it, and then: no canary was anywhere."""
         if self.process is None:
             return
+        places = self.places()
+        self._end()
+        places["its log"] = self.log_file.read_bytes()  # stdout and stderr, the last words too
+        found = leaks_in(places)
+        assert found == [], "\n".join(["it let tokens out:", *found])
+
+    def _end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -259,6 +298,29 @@ class ExporterUnderFault:
 
     def __exit__(self, *_):
         self.stop()
+
+    def places(self):
+        """Everything that others can see of it: name -> bytes. Of what it serves that is the last
+        answer that a test got, where it does not answer now."""
+        found = {"its log": self.log_file.read_bytes()}
+        if self.process.poll() is None:
+            for name in ("cmdline", "environ", "status", "comm"):
+                # Closed to other users than root: then that is what is wanted.
+                with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
+                    found[f"/proc/PID/{name}"] = pathlib.Path(
+                        f"/proc/{self.process.pid}/{name}").read_bytes()
+            if self.port is not None:
+                with contextlib.suppress(AssertionError, http.client.HTTPException):
+                    for path in ("/metrics", "/metrics/exporter", "/sd"):
+                        self._look_at(path)
+                    self._look_at("/metrics", {"Accept-Encoding": "gzip"})
+        return found | self._served
+
+    def _look_at(self, path, headers=None):
+        for name, token in CANARIES.items():  # tests change which one is good
+            if "scrape" in name and self.scrape(
+                    path=path, token=token, headers=headers).status != 401:
+                return
 
     def log(self):
         return self.log_file.read_text(errors="replace")
@@ -298,13 +360,20 @@ class ExporterUnderFault:
             connection.request("GET", path, headers={**shown, **(headers or {})})
             answer = connection.getresponse()
             body = answer.read()
-            return Scrape(answer.status, dict(answer.getheaders()), body,
-                          time.monotonic() - started)
+            took = time.monotonic() - started
+            self._keep_for_search(path, answer, body)
+            return Scrape(answer.status, dict(answer.getheaders()), body, took)
         except OSError as error:
             raise AssertionError(
                 f"the port did not answer within {timeout} s: {error!r}") from error
         finally:
             connection.close()
+
+    def _keep_for_search(self, path, answer, body):
+        packed = answer.getheader("Content-Encoding") == "gzip"
+        plain = gzip.decompress(body) if packed else body
+        name = f"{path}{' as gzip' if packed else ''} ({answer.status})"
+        self._served[name] = str(answer.headers).encode() + plain
 
     def wait(self, condition, within, what, each=None):
         """Scrapes until `condition(scrape)`; `each(scrape)` is called with every scrape."""

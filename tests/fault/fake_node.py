@@ -1,6 +1,7 @@
-"""A scripted OpenBao node: a small TLS server of HTTP/1.1 that answers sys/health, sys/metrics and
-sys/leader as OpenBao 2.7.2 does, records every request with its time of arrival, and misbehaves on
-demand: each answer can be replaced by a function that gets the connection.
+"""A scripted OpenBao node: a small TLS server of HTTP/1.1 that answers sys/health, sys/metrics,
+sys/leader and what concerns a token (Tokens) as OpenBao 2.7.2 does, records every request with its
+time of arrival, and misbehaves on demand: each answer can be replaced by a function that gets the
+connection.
 
 Only the standard library and the `openssl` command. Listens on 127.0.0.1, on a port of the kernel's
 choice.
@@ -20,6 +21,14 @@ import time
 HEALTH = "/v1/sys/health"
 METRICS = "/v1/sys/metrics"
 LEADER = "/v1/sys/leader"
+POLLED = (HEALTH, METRICS, LEADER)  # what a poll asks; all else concerns the token
+
+CAPABILITIES = "/v1/sys/capabilities-self"
+LOOK_UP = "/v1/auth/token/lookup-self"
+RENEW = "/v1/auth/token/renew-self"
+REVOKE = "/v1/auth/token/revoke-self"
+APPROLE_LOGIN = "/v1/auth/approle/login"
+LOGIN = re.compile(r"/v1/auth/[^/]+/login")
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 JSON = "application/json"
@@ -229,11 +238,74 @@ def chunked(body, piece=4096, final=True):
     return out + (b"0\r\n\r\n" if final else b"")
 
 
+# --- tokens -------------------------------------------------------------------------------------
+
+DENIED = b'{"errors":["permission denied"]}'
+NO_POLICY = b'{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}'
+CANNOT_FORWARD = b'{"errors":["cannot forward local-only request"]}'
+WRONG_SECRET_ID = b'{"errors":["invalid role or secret ID"]}'
+
+
+def envelope(**filled):
+    """The members that each answer of OpenBao has, these ones not empty."""
+    empty = {"request_id": "5088a78a-a1a4-470f-f0ae-78474aace89b", "lease_id": "",
+             "renewable": False, "lease_duration": 0, "data": None, "wrap_info": None,
+             "warnings": None, "auth": None}
+    return json.dumps(empty | filled, separators=(",", ":")).encode()
+
+
+class Tokens:
+    """The tokens of a cluster: what its nodes say of them. All nodes of one cluster share it."""
+
+    def __init__(self, login_token="s.FakeLoginToken"):
+        self.login_token = login_token  # what a login gives; or a function of its JSON object
+        self.accepted = None            # a set of tokens; None: any is good
+        self.capabilities = {"sys/metrics": ["list", "read"]}  # "*": of all else
+        self.ttl = 86400
+        self.period = 86400
+        self.renewable = True
+        self.lease = None               # what a renewal gives; None: the whole ttl again
+
+    def accepts(self, token):
+        return bool(token) and (self.accepted is None or token in self.accepted)
+
+    def capabilities_json(self, asked):
+        other = self.capabilities.get("*", ["deny"])
+        said = {path: self.capabilities.get(path, other) for path in asked.get("paths", [])}
+        if len(said) == 1:
+            said["capabilities"] = next(iter(said.values()))
+        return envelope(data=said)[:-1] + b"," + json.dumps(said)[1:].encode()
+
+    def look_up_json(self, token):
+        now = time.time()
+        expiry = time.strftime("%Y-%m-%dT%H:%M:%S.736611Z", time.gmtime(now + self.ttl))
+        return envelope(data={
+            "accessor": "OTNgInRoaoPHguiV29O8Wv8O", "creation_time": int(now),
+            "creation_ttl": self.ttl, "display_name": "token-metrics", "entity_id": "",
+            "expire_time": expiry, "explicit_max_ttl": 0, "id": token, "meta": None, "num_uses": 0,
+            "orphan": True, "path": "auth/token/create-orphan", "period": self.period,
+            "policies": ["default", "metrics-read"], "renewable": self.renewable, "ttl": self.ttl,
+            "type": "service"})
+
+    def auth_json(self, token, seconds):
+        return envelope(auth={
+            "client_token": token, "accessor": "OTNgInRoaoPHguiV29O8Wv8O",
+            "policies": ["default", "metrics-read"], "token_policies": ["default", "metrics-read"],
+            "metadata": None, "lease_duration": seconds, "renewable": self.renewable,
+            "entity_id": "", "token_type": "service", "orphan": True, "mfa_requirement": None,
+            "num_uses": 0})
+
+    def login_json(self, said):
+        token = self.login_token(said) if callable(self.login_token) else self.login_token
+        return self.auth_json(token, self.ttl)
+
+
 # --- the server ---------------------------------------------------------------------------------
 
 class Request:
-    def __init__(self, raw, arrived):
+    def __init__(self, raw, arrived, body=b""):
         self.raw = raw
+        self.body = body
         self.arrived = arrived  # time.monotonic(), when its head was complete
         first, *rest = raw.decode("latin-1").split("\r\n")
         self.method, self.target, _ = first.split(" ", 2)
@@ -242,6 +314,19 @@ class Request:
 
     def header(self, name):
         return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    @property
+    def bearer(self):
+        """The token that it carries; "" without one."""
+        return "".join(self.header("Authorization")).removeprefix("Bearer ")
+
+    @property
+    def json(self):
+        """Its body; {} when that is nothing of the kind."""
+        with contextlib.suppress(ValueError):
+            said = json.loads(self.body)
+            return said if isinstance(said, dict) else {}
+        return {}
 
 
 class Exchange:
@@ -285,9 +370,10 @@ def abort(connection):
 
 
 class FakeNode:
-    def __init__(self, certificates, name, role="standby", index=0, tls=True):
+    def __init__(self, certificates, name, role="standby", index=0, tls=True, tokens=None):
         self.certificates = certificates
         self.name = name
+        self.tokens = tokens or Tokens()
         self.index = index
         self.tls = tls
         self.role = self._first_role = role
@@ -429,7 +515,8 @@ class FakeNode:
             if not got:
                 return False
             received += got
-        request = Request(received.partition(b"\r\n\r\n")[0], time.monotonic())
+        head, _, body = received.partition(b"\r\n\r\n")
+        request = Request(head, time.monotonic(), body)
         self.requests.append(request)
         exchange = Exchange(self, connection, request)
         fault = self.faults.get(request.path)
@@ -445,17 +532,44 @@ class FakeNode:
         if path == HEALTH:
             return exchange.answer(HEALTH_STATUS[self.role],
                                    health_json(self.role, **self.health))
-        if path == LEADER and self.role in ("active", "standby"):
+        if self.role not in ("active", "standby"):
+            return exchange.answer(503, b'{"errors":["Vault is sealed"]}')
+        if path == LEADER:
             said = {"ha_enabled": True, "is_self": self.role == "active",
                     "leader_address": self.url, "raft_committed_index": 131}
             if self.role == "active" and self.active_time is not None:
                 said["active_time"] = self.active_time
             return exchange.answer(200, json.dumps(said).encode())
-        if path == METRICS and self.role in ("active", "standby"):
+        if LOGIN.fullmatch(path):
+            return exchange.answer(200, self.tokens.login_json(exchange.request.json))
+        if self.tokens.accepted is not None and not self.tokens.accepts(exchange.request.bearer):
+            return exchange.answer(*self._rejection())
+        if path == METRICS:
             exchange.send(http_answer(200, b"", TEXT, ["Transfer-Encoding: chunked"]))
             exchange.send(chunked(self.metrics_body()))
             exchange.keep = True
             return None
-        if path in (METRICS, LEADER):
-            return exchange.answer(503, b'{"errors":["Vault is sealed"]}')
-        return exchange.answer(404, b'{"errors":[]}')
+        return exchange.answer(*self._of_token(exchange.request))
+
+    def _rejection(self):
+        """To a token that it does not know."""
+        return (403, DENIED) if self.role == "active" else (400, CANNOT_FORWARD)
+
+    def _of_token(self, request):
+        """Status and body of what one may ask about one's own token."""
+        token = request.bearer
+        known = {CAPABILITIES: "POST", LOOK_UP: "GET", RENEW: "POST", REVOKE: "POST"}
+        if request.path not in known:
+            return 404, b'{"errors":[]}'
+        if request.method != known[request.path]:
+            return 405, b'{"errors":["1 error occurred:\\n\\t* unsupported operation\\n\\n"]}'
+        if not token:
+            return 403, DENIED
+        if request.path == CAPABILITIES:
+            return 200, self.tokens.capabilities_json(request.json)
+        if request.path == LOOK_UP:
+            return 200, self.tokens.look_up_json(token)
+        if request.path == RENEW:
+            seconds = self.tokens.ttl if self.tokens.lease is None else self.tokens.lease
+            return 200, self.tokens.auth_json(token, seconds)
+        return 204, b""

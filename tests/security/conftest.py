@@ -1,0 +1,1 @@
+from rig_fixtures import certificates, make_rig  # noqa: F401

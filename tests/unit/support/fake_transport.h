@@ -107,7 +107,7 @@ class FakeTransport final : public Transport {
   }
   [[nodiscard]] TimePoint last_until() const {
     std::scoped_lock lock(mutex_);
-    return untils_.back();
+    return untils_.empty() ? TimePoint{} : untils_.back();
   }
 
  private:

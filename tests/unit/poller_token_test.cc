@@ -47,7 +47,7 @@ class OneNode {
 
   // The next request; one without a path: it never came.
   Request next() { return running.transport.await_start(seen_++).value_or(Request{}); }
-  void reply(Answer answer) { REQUIRE(running.transport.reply(0, std::move(answer))); }
+  void reply(const Answer& answer) { REQUIRE(running.transport.reply(0, answer)); }
 
   // The first round, or a poll outside the rhythm, up to its metrics request.
   Request begin() {
@@ -56,8 +56,8 @@ class OneNode {
     reply(health_standby());
     return next();
   }
-  PollResult end(Answer answer) {
-    reply(std::move(answer));
+  PollResult end(const Answer& answer) {
+    reply(answer);
     return result();
   }
   PollResult result() {
@@ -349,7 +349,7 @@ Request aside(const std::string& path) {
 
 struct Answers {
   Transport::OnDone note() {
-    return [this](Answer answer) { last = answer.status; };
+    return [this](const Answer& answer) { last = answer.status; };
   }
   std::atomic<int> last{0};
 };
@@ -409,7 +409,7 @@ TEST_CASE("what an answer beside polls asks for next goes out, too") {
   RunningPoller running({}, config(kLong));
   Answers last;
   running.poller().send(aside("/first"),
-                        [&](Answer) { running.poller().send(aside("/next"), last.note()); });
+                        [&](const Answer&) { running.poller().send(aside("/next"), last.note()); });
   const auto first = channel_of(running.transport, "/first");
   REQUIRE(first.has_value());
   CHECK(running.transport.reply(*first, json(200, "{}")));
@@ -441,10 +441,11 @@ TEST_CASE("many threads may ask beside polls at once") {
   std::atomic<int> told{0};
   {
     std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&] {
         for (int n = 0; n < kEach; ++n) {
-          running.poller().send(aside("/aside"), [&](Answer) { ++told; });
+          running.poller().send(aside("/aside"), [&](const Answer&) { ++told; });
           running.poller().wake_up();
         }
       });

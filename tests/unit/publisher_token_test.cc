@@ -309,7 +309,8 @@ TEST_CASE("the place of the active node is counted within its cluster") {
   result.ended_wall = WallClock::now();
   result.token_taken = 7;
   result.answers = active(kEarly);
-  REQUIRE_FALSE(book.note_poll(std::move(result)));
+  const bool asked_again = book.note_poll(std::move(result));
+  REQUIRE_FALSE(asked_again);
   (void)book.decide(Clock::now(), WallClock::now());
   const std::vector<TokenNews> news = book.token_news();
   REQUIRE(news.size() == 2);

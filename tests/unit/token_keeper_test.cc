@@ -52,7 +52,7 @@ class FakeBao {
  public:
   explicit FakeBao(bool answers) : answers_(answers) {}
 
-  void take(Request request, const Transport::OnDone& on_done) {
+  void take(const Request& request, const Transport::OnDone& on_done) {
     if (answers_) on_done(answer_for(request.url.path));
     {
       std::scoped_lock lock(mutex_);
@@ -96,8 +96,8 @@ class FakeBao {
 class Keeping {
  public:
   explicit Keeping(bool answers = true) : bao(answers) {
-    keeper.connect({[this](Request request, const Transport::OnDone& on_done) {
-                      bao.take(std::move(request), on_done);
+    keeper.connect({[this](const Request& request, const Transport::OnDone& on_done) {
+                      bao.take(request, on_done);
                     },
                     [this](const std::string& cluster) {
                       std::scoped_lock lock(mutex_);

@@ -55,10 +55,14 @@ std::vector<TokenNews> NodeBook::token_news() const {
   return news;
 }
 
+bool NodeBook::lacks_token(std::size_t node) const {
+  return wants_a_token(nodes_[node].reason) || wants_a_token(nodes_[node].latest.reason);
+}
+
 std::vector<std::size_t> NodeBook::without_token(const std::string& cluster) const {
   std::vector<std::size_t> nodes;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (cluster_of(i) == cluster && wants_a_token(nodes_[i].reason)) nodes.push_back(i);
+    if (cluster_of(i) == cluster && lacks_token(i)) nodes.push_back(i);
   }
   return nodes;
 }

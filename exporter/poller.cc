@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;   // health and leader: some 250 bytes
 constexpr std::uint64_t kFirstAside = std::uint64_t{1} << 32;  // channels beyond those of targets
+constexpr Milliseconds kAfterWaiting{1'000};  // of a poll that waited: metrics and leader
 
 // A standby does not tell a wrong token from one that it does not know yet: both may be.
 bool is_rejection(const Answer& answer) {
@@ -177,7 +178,7 @@ void Poller::resume_waiting(TimePoint now) {
     if (!running_[target] || !running_[target]->waits_for_token) continue;
     ask_for_metrics(target);
     if (!running_[target] || !running_[target]->waits_for_token) continue;
-    if (now < running_[target]->deadline) continue;
+    if (now < end_of_waiting(*running_[target])) continue;
     running_[target]->waits_for_token = false;
     take_answer(target, failed({ErrorCode::kLoginFailed, "there was no token in time"}));
   }
@@ -186,9 +187,14 @@ void Poller::resume_waiting(TimePoint now) {
 TimePoint Poller::next_turn(TimePoint now) const {
   TimePoint turn = std::min(next_round_, now + Heartbeat::kLongestWait);
   for (const std::optional<Running>& running : running_) {
-    if (running && running->waits_for_token) turn = std::min(turn, running->deadline);
+    if (running && running->waits_for_token) turn = std::min(turn, end_of_waiting(*running));
   }
   return turn;
+}
+
+// Before the deadline: what is asked afterwards (the term of an active node) takes time, too.
+TimePoint Poller::end_of_waiting(const Running& running) const {
+  return running.deadline - std::min(kAfterWaiting, plan_.poll.timeout / 4);
 }
 
 void Poller::send_question(std::size_t target) {

@@ -131,8 +131,9 @@ bool Publisher::wait_for_token(const PollResult& result) {
     case TokenSource::Newer::kNone:
       return false;
     case TokenSource::Newer::kSoon:
-      token_awaited_.insert(result.target);
-      return true;
+      // For one poll. A check that nobody answers must not hide what the node says.
+      if (book_.lacks_token(result.target)) return false;
+      return token_awaited_.insert(result.target).second;
     case TokenSource::Newer::kNow:
       ask_again_(config_generation_, {result.target});
       return true;

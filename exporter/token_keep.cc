@@ -112,7 +112,8 @@ void TokenKeep::time_came(const Moment& moment) { take_step(life_.time_came(mome
 
 void TokenKeep::note(const TokenNews& news, const Moment& moment) {
   active_ = news.active_node;
-  if (news.in_use > told_in_use_) tell_in_use(news.in_use);
+  // Those of a keep before this one came into force there: their times are gone.
+  if (news.in_use > std::max(told_in_use_, before_)) tell_in_use(news.in_use);
   if (news.rejected > before_) take_step(life_.rejected(news.rejected - before_, moment), moment);
 }
 
@@ -217,7 +218,7 @@ void TokenKeep::send(TokenRequest what, Purpose purpose, const Moment& moment) {
 }
 
 void TokenKeep::take(std::uint64_t order, Purpose purpose, Answer answer, const Moment& moment) {
-  if (order != order_.id) return;  // of a task that was given up
+  if (order != order_.id) return wipe(answer);  // of a task that was given up
   if (purpose == Purpose::kTask) {
     return take_step(life_.answered(order, read(answer), moment), moment);
   }

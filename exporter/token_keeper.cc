@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bao_exporter/login.h"
 #include "token_keep.h"
 
 namespace bao_exporter {
@@ -30,7 +31,9 @@ struct TokenKeeper::Arrived {
 
 TokenKeeper::TokenKeeper(OwnMetrics& metrics) : metrics_(metrics), dice_(std::random_device()()) {}
 
-TokenKeeper::~TokenKeeper() = default;
+TokenKeeper::~TokenKeeper() {
+  for (Arrived& one : arrivals_) wipe(one.answer);
+}
 
 void TokenKeeper::connect(Links links) { links_ = std::move(links); }
 
@@ -165,7 +168,7 @@ TimePoint TokenKeeper::go_round(std::vector<Arrived> arrived) {
 
 void TokenKeeper::take(Arrived arrived) {
   const auto at = keeps_.find(arrived.cluster);
-  if (at == keeps_.end() || at->second.serial != arrived.serial) return;
+  if (at == keeps_.end() || at->second.serial != arrived.serial) return wipe(arrived.answer);
   at->second.keep->take(arrived.order, arrived.purpose, std::move(arrived.answer), moment());
 }
 

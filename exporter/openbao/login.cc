@@ -73,11 +73,7 @@ TokenRequest post(std::string path, std::shared_ptr<const Secret> bearer) {
 class Wiped {
  public:
   explicit Wiped(Answer& answer) : answer_(answer) {}
-  ~Wiped() {
-    answer_.body.resize(answer_.body.capacity());  // Moves nothing: the bytes behind the end, too.
-    ::explicit_bzero(answer_.body.data(), answer_.body.size());
-    answer_.body.clear();
-  }
+  ~Wiped() { wipe(answer_); }
   Wiped(const Wiped&) = delete;
   Wiped& operator=(const Wiped&) = delete;
 
@@ -124,6 +120,12 @@ std::optional<Error> login_refusal(const Answer& answer) {
 }
 
 }  // namespace
+
+void wipe(Answer& answer) {
+  answer.body.resize(answer.body.capacity());  // Moves nothing: the bytes behind the end, too.
+  ::explicit_bzero(answer.body.data(), answer.body.size());
+  answer.body.clear();
+}
 
 TokenRequest login_request(const AuthConfig& auth, const LoginSecrets& secrets) {
   TokenRequest request;

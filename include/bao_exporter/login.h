@@ -53,6 +53,9 @@ struct LoggedIn {
 [[nodiscard]] Result<Grant> read_look_up(Answer& answer);
 [[nodiscard]] Result<Grant> read_renewal(Answer& answer);
 
+// Of an answer that nobody reads any more.
+void wipe(Answer& answer);
+
 // Lifts the value of the member `key` (wherever it is in the JSON text) out of `json`: it becomes a
 // Secret, and its bytes in `json` become '*'. Null when there is no such member with a string of 1
 // to Secret::kBytesMax printable ASCII characters without escapes. Of several such members all are

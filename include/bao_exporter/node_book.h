@@ -122,7 +122,9 @@ class NodeBook {
   // What the polls of each cluster told of its tokens, as of the last decide().
   [[nodiscard]] std::vector<TokenNews> token_news() const;
 
-  // Nodes of that cluster of which nothing was published for want of a good token.
+  // Of which nothing was published, or will not be, for want of a good token.
+  [[nodiscard]] bool lacks_token(std::size_t node) const;
+  // The nodes of that cluster which do.
   [[nodiscard]] std::vector<std::size_t> without_token(const std::string& cluster) const;
   [[nodiscard]] const std::string& cluster_of(std::size_t node) const {
     return clusters_[nodes_[node].cluster].name;

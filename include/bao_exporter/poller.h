@@ -1,8 +1,8 @@
 // The poll loop: when to ask whom. Runs on the poll thread; parses nothing and reads no file.
 //
 // A poll takes the token that is in force when it asks for metrics, and waits for the first one
-// within its deadline. A node that rejects a new token is asked again, in the same poll, with the
-// one that worked there before: a new token takes over per node.
+// for as long as it has time left to ask with it. A node that rejects a new token is asked again,
+// in the same poll, with the one that worked there before: a new token takes over per node.
 //
 // All targets are polled at once at each multiple of the interval from the start (monotonic clock),
 // every one under its own absolute deadline, so a node that hangs delays nobody.
@@ -110,6 +110,7 @@ class Poller {
   void send_asides();
   void resume_waiting(TimePoint now);
   [[nodiscard]] TimePoint next_turn(TimePoint now) const;
+  [[nodiscard]] TimePoint end_of_waiting(const Running& running) const;
   void ask(std::size_t target, PollQuestion question);
   void ask_for_metrics(std::size_t target);
   void send_question(std::size_t target);

@@ -1,18 +1,15 @@
 #include "bao_exporter/poller.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "catch.h"
 #include "support/answers.h"
-#include "support/fake_transport.h"
 #include "support/folder.h"
 #include "support/quiet.h"
+#include "support/running_poller.h"
 
 namespace bao_exporter {
 
@@ -20,96 +17,7 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace): the helpers of this test
 
-constexpr Milliseconds kLong{3'600'000};
 constexpr std::string_view kNoForwarding = "X-Vault-No-Request-Forwarding: true";
-
-// Notes what it is told; the test waits for it.
-class Notes final : public PollSink {
- public:
-  void polls_started(std::uint64_t, std::vector<std::size_t> targets) override {
-    {
-      std::scoped_lock lock(mutex_);
-      started_.push_back(std::move(targets));
-    }
-    changed_.notify_all();
-  }
-  void poll_ended(PollResult result) override {
-    {
-      std::scoped_lock lock(mutex_);
-      ended_.push_back(std::move(result));
-    }
-    changed_.notify_all();
-  }
-
-  [[nodiscard]] std::optional<PollResult> await_ended(std::size_t n) {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [&] { return ended_.size() > n; })) return {};
-    return ended_[n];
-  }
-  [[nodiscard]] std::vector<std::vector<std::size_t>> started() const {
-    std::scoped_lock lock(mutex_);
-    return started_;
-  }
-  [[nodiscard]] std::size_t ended() const {
-    std::scoped_lock lock(mutex_);
-    return ended_.size();
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::vector<std::size_t>> started_;
-  std::vector<PollResult> ended_;
-};
-
-PollTarget target(const std::string& api, const std::string& metrics) {
-  PollTarget made;
-  made.log_name = "prod/x";
-  made.has_api = !api.empty();
-  if (made.has_api) BAO_CHECK(parse_url(api, made.api));
-  BAO_CHECK(parse_url(metrics, made.metrics));
-  made.trust = std::make_shared<TlsTrust>();
-  return made;
-}
-
-PollTarget node(int number) {
-  const std::string origin = "https://10.0.0." + std::to_string(number) + ":8200";
-  return target(origin, origin + "/v1/sys/metrics");
-}
-
-PollConfig config(Milliseconds interval, Milliseconds timeout = Milliseconds{8'000}) {
-  PollConfig made;
-  made.interval = interval;
-  made.timeout = timeout;
-  return made;
-}
-
-// A Poller on its thread.
-class Running {
- public:
-  Running(std::vector<PollTarget> targets, PollConfig poll, std::size_t body_bytes_max = 1 << 20)
-      : poller_({std::move(targets), poll, body_bytes_max, 1}, transport, notes, heartbeat_),
-        thread_([this](const std::stop_token& stop) { poller_.run(stop); }) {}
-
-  Poller& poller() { return poller_; }
-  void stop() {
-    thread_.request_stop();
-    thread_.join();
-  }
-
-  FakeTransport transport;
-  Notes notes;
-
- private:
-  Heartbeat heartbeat_;
-  Poller poller_;
-  std::jthread thread_;
-};
-
-std::shared_ptr<const TokenInForce> in_force(std::shared_ptr<const Secret> secret,
-                                             std::uint64_t generation) {
-  return std::make_shared<const TokenInForce>(TokenInForce{std::move(secret), generation, {}});
-}
 
 bool has_header(const Request& request, std::string_view header) {
   return std::find(request.headers.begin(), request.headers.end(), header) != request.headers.end();
@@ -118,7 +26,7 @@ bool has_header(const Request& request, std::string_view header) {
 }  // namespace
 
 TEST_CASE("every target is asked at once, and one that is silent delays nobody") {
-  Running running({node(1), node(2), node(3)}, config(kLong));
+  RunningPoller running({node(1), node(2), node(3)}, config(kLong));
   std::set<std::uint64_t> channels;
   for (std::size_t n = 0; n < 3; ++n) {
     const auto request = running.transport.await_start(n);
@@ -141,7 +49,7 @@ TEST_CASE("every target is asked at once, and one that is silent delays nobody")
 }
 
 TEST_CASE("the requests of one poll share one deadline: its start and the timeout") {
-  Running running({node(1)}, config(kLong, Milliseconds{1'234}));
+  RunningPoller running({node(1)}, config(kLong, Milliseconds{1'234}));
   const auto health = running.transport.await_start(0);
   REQUIRE(health.has_value());
   REQUIRE(running.transport.reply(0, health_active()));
@@ -163,7 +71,7 @@ TEST_CASE("the requests of one poll share one deadline: its start and the timeou
 TEST_CASE("each question goes to its own path, with its own limit") {
   PollTarget both = target("https://10.0.0.1:8200", "https://10.0.0.2:9000/custom/metrics");
   both.server_name = "openbao.example";
-  Running running({both}, config(kLong), 12'345'678);
+  RunningPoller running({both}, config(kLong), 12'345'678);
   const auto health = running.transport.await_start(0);
   REQUIRE(health.has_value());
   CHECK(health->url.authority() == "10.0.0.1:8200");
@@ -194,7 +102,7 @@ TEST_CASE("the token goes with metrics requests only, and so does the no-forward
   slot.set(in_force(secret.value(), 1));
   PollTarget with_token = node(1);
   with_token.token = {std::shared_ptr<void>(), &slot};
-  Running running({with_token}, config(kLong));
+  RunningPoller running({with_token}, config(kLong));
   const auto health = running.transport.await_start(0);
   REQUIRE(running.transport.reply(0, health_active()));
   const auto metrics = running.transport.await_start(1);
@@ -216,7 +124,7 @@ TEST_CASE("the token goes with metrics requests only, and so does the no-forward
 }
 
 TEST_CASE("a target without token sends none, and still forbids forwarding") {
-  Running running({target("", "https://10.0.0.1:8202/v1/sys/metrics")}, config(kLong));
+  RunningPoller running({target("", "https://10.0.0.1:8202/v1/sys/metrics")}, config(kLong));
   const auto metrics = running.transport.await_start(0);
   REQUIRE(metrics.has_value());
   CHECK(metrics->url.path == "/v1/sys/metrics?format=prometheus");
@@ -233,7 +141,7 @@ TEST_CASE("a token that was replaced is taken at the next metrics request") {
   slot.set(in_force(first.value(), 1));
   PollTarget what = target("", "https://10.0.0.1:8202/v1/sys/metrics");
   what.token = {std::shared_ptr<void>(), &slot};
-  Running running({what}, config(kLong));
+  RunningPoller running({what}, config(kLong));
   CHECK(running.transport.await_start(0)->bearer == first.value());
   REQUIRE(running.transport.reply(0, exposition("a 1\n")));
   REQUIRE(running.notes.await_ended(0).has_value());
@@ -245,7 +153,7 @@ TEST_CASE("a token that was replaced is taken at the next metrics request") {
 }
 
 TEST_CASE("a node that cannot be reached is asked one question") {
-  Running running({node(1)}, config(kLong));
+  RunningPoller running({node(1)}, config(kLong));
   REQUIRE(running.transport.await_start(0).has_value());
   REQUIRE(running.transport.reply(0, failed(ErrorCode::kConnect)));
   const auto result = running.notes.await_ended(0);
@@ -256,7 +164,7 @@ TEST_CASE("a node that cannot be reached is asked one question") {
 
 TEST_CASE("the same host on another port, or another scheme, is another origin") {
   for (const char* metrics : {"https://10.0.0.1:8202/v1/sys/metrics", "http://10.0.0.1:8200/m"}) {
-    Running running({target("https://10.0.0.1:8200", metrics)}, config(kLong));
+    RunningPoller running({target("https://10.0.0.1:8200", metrics)}, config(kLong));
     REQUIRE(running.transport.await_start(0).has_value());
     REQUIRE(running.transport.reply(0, failed(ErrorCode::kConnect)));
     CHECK(running.transport.await_start(1).has_value());
@@ -264,7 +172,7 @@ TEST_CASE("the same host on another port, or another scheme, is another origin")
 }
 
 TEST_CASE("a second look starts at once and is marked, the next round is not") {
-  Running running({node(1), node(2)}, config(kLong));
+  RunningPoller running({node(1), node(2)}, config(kLong));
   REQUIRE(running.transport.await_start(1).has_value());
   REQUIRE(running.transport.reply(1, failed(ErrorCode::kConnect)));
   REQUIRE(running.notes.await_ended(0).has_value());
@@ -279,7 +187,7 @@ TEST_CASE("a second look starts at once and is marked, the next round is not") {
 }
 
 TEST_CASE("a second look is not started while a poll of that node is under way") {
-  Running running({node(1), node(2)}, config(kLong));
+  RunningPoller running({node(1), node(2)}, config(kLong));
   REQUIRE(running.transport.await_start(1).has_value());
   running.poller().ask_again(1, {0, 0, 1, 1});
   REQUIRE(running.transport.await_idle());
@@ -299,7 +207,7 @@ TEST_CASE("a second look is not started while a poll of that node is under way")
 
 TEST_CASE("rounds keep their rhythm, and a node whose poll is under way misses its turn") {
   const Milliseconds interval{20};
-  Running running({node(1), node(2)}, config(interval));
+  RunningPoller running({node(1), node(2)}, config(interval));
   REQUIRE(running.transport.await_start(1).has_value());
   std::vector<TimePoint> starts;
   for (std::size_t n = 0; n < 5; ++n) {
@@ -323,7 +231,7 @@ TEST_CASE("rounds keep their rhythm, and a node whose poll is under way misses i
 
 TEST_CASE("the loop sleeps until the next round, but never longer than it may be silent") {
   const Milliseconds interval = GENERATE(Milliseconds{1'500}, Milliseconds{60'000});
-  Running running({node(1)}, config(interval));
+  RunningPoller running({node(1)}, config(interval));
   REQUIRE(running.transport.await_start(0).has_value());
   REQUIRE(running.transport.reply(0, failed(ErrorCode::kConnect)));
   const auto result = running.notes.await_ended(0);
@@ -336,7 +244,7 @@ TEST_CASE("the loop sleeps until the next round, but never longer than it may be
 }
 
 TEST_CASE("stop cancels what is under way, and no poll ends after it") {
-  Running running({node(1), node(2), node(3)}, config(kLong));
+  RunningPoller running({node(1), node(2), node(3)}, config(kLong));
   REQUIRE(running.transport.await_start(2).has_value());
   REQUIRE(running.transport.reply(1, failed(ErrorCode::kConnect)));
   REQUIRE(running.notes.await_ended(0).has_value());
@@ -346,7 +254,7 @@ TEST_CASE("stop cancels what is under way, and no poll ends after it") {
 }
 
 TEST_CASE("a poller without targets waits and stops") {
-  Running running({}, config(Milliseconds{20}));
+  RunningPoller running({}, config(Milliseconds{20}));
   REQUIRE(running.transport.await_idle(3));
   running.stop();
   CHECK(running.transport.started() == 0);

@@ -1,211 +1,19 @@
 #include "bao_exporter/publisher.h"
 
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "catch.h"
 #include "support/answers.h"
-#include "support/eventually.h"
 #include "support/quiet.h"
-#include "support/samples.h"
+#include "support/running_publisher.h"
 
 namespace bao_exporter {
 
-namespace {
-
 using namespace test;  // NOLINT(google-build-using-namespace): the helpers of this test
 
-NodeConfig node(const std::string& name, int number) {
-  NodeConfig made;
-  made.name = name;
-  made.api_url = "https://10.0.0." + std::to_string(number) + ":8200";
-  return made;
-}
-
-// Nodes a, b, c, ... of one cluster; of another one whose polls end a round (marker), and one that
-// the test only uses to know how far the publisher is (probe).
-Config config(std::size_t nodes) {
-  Config made;
-  made.poll.interval = Milliseconds{60'000};
-  made.poll.stale_after = Milliseconds{180'000};
-  ClusterConfig prod;
-  prod.cluster = "prod";
-  for (std::size_t i = 0; i < nodes; ++i) {
-    prod.nodes.push_back(node(std::string(1, static_cast<char>('a' + i)), static_cast<int>(i + 1)));
-  }
-  ClusterConfig other;
-  other.cluster = "other";
-  other.profile = Profile::kActive;
-  other.nodes.push_back(node("marker", 98));
-  other.nodes.push_back(node("probe", 99));
-  made.clusters = {prod, other};
-  return made;
-}
-
-LabelsWanted of(std::string_view name) { return {{"node_name", name}}; }
-LabelsWanted of(std::string_view name, std::string_view label, std::string_view value) {
-  return {{"node_name", name}, {label, value}};
-}
-
-// A Publisher on its thread. Time is the test's: polls say themselves when they were.
-class Running {
- public:
-  explicit Running(std::size_t nodes) : Running(config(nodes)) {}
-  explicit Running(const Config& config)
-      : marker_(config.clusters[0].nodes.size()), publisher_(config, 42, snapshots, metrics_) {
-    publisher_.on_ask_again([this](std::uint64_t, const std::vector<std::size_t>& targets) {
-      std::unique_lock lock(mutex_);
-      for (const std::size_t target : targets) {
-        if (target >= marker_) {
-          ++seen_;
-        } else {
-          asked_again_.push_back(target);
-        }
-      }
-      changed_.notify_all();
-      changed_.wait(lock, [this] { return !held_; });
-    });
-    thread_ = std::jthread([this](const std::stop_token& stop) { publisher_.run(stop); });
-    // The probe is known from now on. (Its poll is taken by the time the marker's is.)
-    ended(probe(), standby_alone());
-    contradict(marker_);
-  }
-  ~Running() { release(); }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-
-  Publisher& publisher() { return publisher_; }
-  [[nodiscard]] std::size_t marker() const { return marker_; }
-  [[nodiscard]] std::size_t probe() const { return marker_ + 1; }
-
-  void started(std::vector<std::size_t> targets) {
-    publisher_.polls_started(1, std::move(targets));
-  }
-
-  // A poll that ended now, as far as the publisher can see; `started_ms` orders polls.
-  void ended(std::size_t target, PollAnswers answers, bool second_look = false,
-             int started_ms = 0) {
-    ended_at(target, std::move(answers), second_look, started_ms, Clock::now() + kFarAhead);
-  }
-  // As ended(), but its round has waited for longer than the patience of the publisher.
-  void ended_long_ago(std::size_t target, PollAnswers answers) {
-    ended_at(target, std::move(answers), false, 0, Clock::now() - std::chrono::seconds(2));
-  }
-
-  // One round of all, ended in this order, the marker last.
-  void round(std::vector<PollAnswers> answers, int started_ms = 0) {
-    std::vector<std::size_t> everybody;
-    for (std::size_t i = 0; i <= answers.size(); ++i) everybody.push_back(i);
-    started(everybody);
-    for (std::size_t i = 0; i < answers.size(); ++i) {
-      ended(i, std::move(answers[i]), false, started_ms);
-    }
-    ended(marker_, standby_alone(), false, started_ms);
-  }
-
-  // Returns when everything that was sent before has been worked on: the probe contradicts itself,
-  // so the publisher asks for it again, which we see, and notes nothing about it. Twice: the first
-  // is seen before what it came with has been published.
-  void drain() {
-    contradict(probe());
-    contradict(probe());
-  }
-
-  // Stops the publisher at the next time it asks for somebody again, until release().
-  void hold() {
-    std::scoped_lock lock(mutex_);
-    held_ = true;
-  }
-  void release() {
-    {
-      std::scoped_lock lock(mutex_);
-      held_ = false;
-    }
-    changed_.notify_all();
-  }
-  // As drain(), but returns as soon as the publisher stands still.
-  void drain_to_hold() { contradict(probe()); }
-
-  [[nodiscard]] std::vector<std::size_t> asked_again() {
-    std::scoped_lock lock(mutex_);
-    return std::exchange(asked_again_, {});
-  }
-
-  [[nodiscard]] std::uint64_t generation() const {
-    const auto snapshot = snapshots.get();
-    return snapshot == nullptr ? 0 : snapshot->generation();
-  }
-  [[nodiscard]] Samples body() const {
-    const auto snapshot = snapshots.get();
-    return Samples(snapshot == nullptr ? "" : snapshot->body().to_string());
-  }
-
-  static PollAnswers standby_alone() {
-    return {health_standby(), exposition("marker_alive 1\n"), std::nullopt};
-  }
-
-  Slot<Snapshot> snapshots;
-
- private:
-  // So far ahead that the patience with a slow node never ends while a test runs.
-  static constexpr std::chrono::hours kFarAhead{1};
-
-  void contradict(std::size_t target) {
-    int before = 0;
-    {
-      std::scoped_lock lock(mutex_);
-      before = seen_;
-    }
-    ended(target, {health_standby(), exposition(small_body("1")), std::nullopt});
-    std::unique_lock lock(mutex_);
-    REQUIRE(changed_.wait_for(lock, kPatience, [&] { return seen_ > before; }));
-  }
-
-  void ended_at(std::size_t target, PollAnswers answers, bool second_look, int started_ms,
-                TimePoint ended) {
-    PollResult result;
-    result.target = target;
-    result.second_look = second_look;
-    result.started = epoch_ + Milliseconds(started_ms);
-    result.ended = ended;
-    result.ended_wall = WallClock::now();
-    result.answers = std::move(answers);
-    publisher_.poll_ended(std::move(result));
-  }
-
-  std::size_t marker_;
-  TimePoint epoch_ = Clock::now();
-  OwnMetrics metrics_;
-  Publisher publisher_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int seen_ = 0;
-  bool held_ = false;
-  std::vector<std::size_t> asked_again_;
-  std::jthread thread_;  // last: it ends first
-};
-
-PollAnswers active(const std::string& since, const std::string& more = "") {
-  return {health_active(), exposition(small_body("1") + more),
-          since.empty() ? failed(ErrorCode::kTimeout) : leader_self(since)};
-}
-PollAnswers standby(const std::string& more = "") {
-  return {health_standby(), exposition(small_body("0") + more), std::nullopt};
-}
-PollAnswers down() { return {failed(ErrorCode::kConnect), std::nullopt, std::nullopt}; }
-
-const std::string kEarly = "2026-11-23T00:00:00Z";
-const std::string kLate = "2026-11-23T01:00:00Z";
-
-}  // namespace
-
 TEST_CASE("nothing is published before every target was polled once") {
-  Running running(2);
+  RunningPublisher running(2);
   running.started({0, 1, 2});
   running.ended_long_ago(0, active(kEarly));
   running.drain();
@@ -213,15 +21,15 @@ TEST_CASE("nothing is published before every target was polled once") {
   running.ended_long_ago(1, standby());
   running.drain();
   CHECK(running.generation() == 0);
-  running.ended(running.marker(), Running::standby_alone());
+  running.ended(running.marker(), RunningPublisher::standby_alone());
   running.drain();
   CHECK(running.generation() == 1);
 }
 
 TEST_CASE("a node that has to be asked again holds the first publication until it is known") {
-  Running running(1);
+  RunningPublisher running(1);
   running.started({0, 1});
-  running.ended(1, Running::standby_alone());
+  running.ended(1, RunningPublisher::standby_alone());
   running.ended(0, {health_standby(), exposition(small_body("1")), std::nullopt});
   running.drain();
   CHECK(running.generation() == 0);
@@ -234,7 +42,7 @@ TEST_CASE("a node that has to be asked again holds the first publication until i
 }
 
 TEST_CASE("a round is published once, when its last poll has ended") {
-  Running running(3);
+  RunningPublisher running(3);
   running.round({active(kEarly), standby(), standby()});
   running.drain();
   CHECK(running.generation() == 1);
@@ -244,7 +52,7 @@ TEST_CASE("a round is published once, when its last poll has ended") {
     running.drain();
     running.ended(0, active(kEarly));
     running.drain();
-    running.ended(running.marker(), Running::standby_alone());
+    running.ended(running.marker(), RunningPublisher::standby_alone());
     running.drain();
     CHECK(running.generation() == round - 1);
     running.ended(1, standby());
@@ -254,7 +62,7 @@ TEST_CASE("a round is published once, when its last poll has ended") {
 }
 
 TEST_CASE("a round does not wait longer than a second for who is slow, whose turn comes later") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly), standby("version_of_b 1\n")});
   running.drain();
   running.started({0, 1, 2});
@@ -262,7 +70,7 @@ TEST_CASE("a round does not wait longer than a second for who is slow, whose tur
   running.drain();
   CHECK(running.generation() == 2);
   CHECK(running.body().value("version_of_b") == "1");  // what is known of it stays
-  running.ended(running.marker(), Running::standby_alone());
+  running.ended(running.marker(), RunningPublisher::standby_alone());
   running.drain();
   CHECK(running.generation() == 2);
   running.ended(1, standby("version_of_b 2\n"));
@@ -272,7 +80,7 @@ TEST_CASE("a round does not wait longer than a second for who is slow, whose tur
 }
 
 TEST_CASE("the second of patience ends by itself, without another poll") {
-  Running running(1);
+  RunningPublisher running(1);
   running.round({standby()});
   running.drain();
   running.started({0, 1});
@@ -281,7 +89,7 @@ TEST_CASE("the second of patience ends by itself, without another poll") {
 }
 
 TEST_CASE("a change of role is published at once, with others under way") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly), standby()});
   running.drain();
   running.started({0, 1, 2});
@@ -296,7 +104,7 @@ TEST_CASE("a change of role is published at once, with others under way") {
 }
 
 TEST_CASE("a failed poll ends that node's samples at once, and those of nobody else") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly, "only_here{x=\"a\"} 1\n"), standby("only_here{x=\"b\"} 1\n")});
   running.drain();
   CHECK(running.body().values("only_here").size() == 2);
@@ -320,7 +128,7 @@ TEST_CASE("a failed poll ends that node's samples at once, and those of nobody e
 }
 
 TEST_CASE("each failure has its reason, whatever the role") {
-  Running running(3);
+  RunningPublisher running(3);
   running.round({{health_active(), json(403, kDenied), leader_self(kEarly)},
                  {health_sealed(), json(503, kVaultSealed), std::nullopt},
                  {health_uninitialized(), json(503, kVaultSealed), std::nullopt}});
@@ -336,7 +144,7 @@ TEST_CASE("each failure has its reason, whatever the role") {
 }
 
 TEST_CASE("of two active nodes the older term is withheld and asked again at once") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round(
       {active(kEarly, "only_here{x=\"a\"} 1\n"), active(kLate, "only_here{x=\"b\"} 1\n")});
   running.drain();
@@ -364,7 +172,7 @@ TEST_CASE("of two active nodes the older term is withheld and asked again at onc
 }
 
 TEST_CASE("an older term that stays in the second look stays withheld, and is not asked for ever") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly), active(kLate)});
   running.drain();
   CHECK(running.asked_again() == std::vector<std::size_t>{0});
@@ -376,7 +184,7 @@ TEST_CASE("an older term that stays in the second look stays withheld, and is no
 }
 
 TEST_CASE("a node that stays superseded does not make a round publish twice") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly), active(kLate)});
   running.drain();
   running.started({0});
@@ -390,13 +198,13 @@ TEST_CASE("a node that stays superseded does not make a round publish twice") {
   running.drain();
   running.ended(1, active(kLate), false, 1'000);
   running.drain();
-  running.ended(running.marker(), Running::standby_alone(), false, 1'000);
+  running.ended(running.marker(), RunningPublisher::standby_alone(), false, 1'000);
   running.drain();
   CHECK(running.generation() == before + 1);
 }
 
 TEST_CASE("two that both stay active with equal terms are both served, and stay so") {
-  Running running(2);
+  RunningPublisher running(2);
   // No leader answer: neither is proven.
   running.round({active("", "only_here 1\n"), active("", "only_here 1\n")}, 0);
   running.drain();
@@ -426,7 +234,7 @@ TEST_CASE("two that both stay active with equal terms are both served, and stay 
 
 TEST_CASE(
     "two confirmed active nodes stay served when one of them is polled later than the other") {
-  Running running(3);
+  RunningPublisher running(3);
   running.round({active("", "only_here 1\n"), active("", "only_here 1\n"), standby()}, 0);
   running.drain();
   for (int step = 1; step < 5; ++step) {
@@ -448,7 +256,7 @@ TEST_CASE(
     INFO("first to end: " << early);
     CHECK(running.body().values("only_here").size() == 2);
     running.ended(1 - early, active("", "only_here 1\n"), false, at);
-    running.ended(running.marker(), Running::standby_alone(), false, at);
+    running.ended(running.marker(), RunningPublisher::standby_alone(), false, at);
     running.drain();
     CHECK(running.body().values("only_here").size() == 2);
     (void)running.asked_again();
@@ -456,7 +264,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a second look answers the question it was asked for, and no other") {
-  Running running(2);
+  RunningPublisher running(2);
   // Asked again because of a rival: a contradiction in that answer is a first one.
   running.round({active(kEarly), active(kLate)});
   running.drain();
@@ -480,7 +288,7 @@ TEST_CASE("a second look answers the question it was asked for, and no other") {
 
 TEST_CASE(
     "a claim that comes with the second look at a contradiction is questioned, not confirmed") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active("", "only_here 1\n"), standby()}, 0);
   running.drain();
   running.started({1});
@@ -496,7 +304,7 @@ TEST_CASE(
 }
 
 TEST_CASE("an active node whose metrics fail still supersedes an older claim") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly, "only_here 1\n"), standby()});
   running.drain();
   running.started({0, 1, 2});
@@ -509,7 +317,7 @@ TEST_CASE("an active node whose metrics fail still supersedes an older claim") {
 }
 
 TEST_CASE("a failover is counted once, also when it happened between two polls") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly), standby()});
   running.drain();
   const LabelsWanted prod = {{"cluster", "prod"}};
@@ -528,7 +336,7 @@ TEST_CASE("a failover is counted once, also when it happened between two polls")
 }
 
 TEST_CASE("body and overdue text are expositions, whatever state the nodes are in") {
-  Running running(4);
+  RunningPublisher running(4);
   running.round(
       {active(kEarly, "# TYPE mixed counter\nmixed 1\n"),
        {health_standby(),
@@ -559,7 +367,7 @@ TEST_CASE("body and overdue text are expositions, whatever state the nodes are i
 TEST_CASE("what health says of itself cannot make the exposition unreadable") {
   // JSON may hold any character; text format 0.0.4 may not: NUL ends it for some readers.
   for (const char* version : {"2.7.2\\u0000", "2.7.2\\r", "2\\\"7\\\\2\\n", "\\u001b[31m"}) {
-    Running running(1);
+    RunningPublisher running(1);
     running.round({{health_standby(version), exposition(small_body("0")), std::nullopt}});
     running.drain();
     INFO(version);
@@ -571,7 +379,7 @@ TEST_CASE("identity and facts of a node are on its families") {
   Config with_more = config(1);
   with_more.clusters[0].kubernetes_namespace = "vault";
   with_more.clusters[0].nodes[0].pod = "openbao-0";
-  Running running(with_more);
+  RunningPublisher running(with_more);
   Answer metrics = exposition(small_body("0", "peer-1"));
   metrics.certificate_not_after = 1'800'000'000;
   running.round({{health_standby(), metrics, std::nullopt}});
@@ -594,7 +402,7 @@ TEST_CASE("identity and facts of a node are on its families") {
 }
 
 TEST_CASE("polls are counted by what they became, and dropped samples once for each body") {
-  Running running(1);
+  RunningPublisher running(1);
   const std::string more = "vault_autopilot_healthy 1\nbao_node_up 1\n";
   running.round({standby(more)});
   running.round({standby(more)}, 1'000);
@@ -611,7 +419,7 @@ TEST_CASE("polls are counted by what they became, and dropped samples once for e
   const Samples before = running.body();
   for (int i = 0; i < 3; ++i) {
     running.started({running.marker()});
-    running.ended(running.marker(), Running::standby_alone());
+    running.ended(running.marker(), RunningPublisher::standby_alone());
     running.drain();
   }
   const Samples after = running.body();
@@ -625,13 +433,13 @@ TEST_CASE("polls are counted by what they became, and dropped samples once for e
 }
 
 TEST_CASE("a family that loses its TYPE is counted for the node that lost it") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({standby("# TYPE mixed counter\nmixed 1\n"),
                  standby("# TYPE mixed gauge\nmixed{x=\"1\"} 2\nmixed{x=\"2\"} 2\n")});
   running.drain();
   // The counts of a publication are seen in the next one.
   running.started({running.marker()});
-  running.ended(running.marker(), Running::standby_alone());
+  running.ended(running.marker(), RunningPublisher::standby_alone());
   running.drain();
   const Samples body = running.body();
   CHECK(body.value("bao_node_samples_dropped_total", of("a", "cause", "type_conflict")) == "0");
@@ -640,7 +448,7 @@ TEST_CASE("a family that loses its TYPE is counted for the node that lost it") {
 }
 
 TEST_CASE("the overdue text says up 0 and overdue of every node, and holds no sample of one") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({active(kEarly, "only_here 1\n"), standby("only_here 1\n")});
   running.drain();
   const Samples overdue(std::string(running.snapshots.get()->overdue_text()));
@@ -662,7 +470,7 @@ TEST_CASE("the overdue text says up 0 and overdue of every node, and holds no sa
 }
 
 TEST_CASE("a snapshot counts up and is valid for stale_after") {
-  Running running(1);
+  RunningPublisher running(1);
   const TimePoint before = Clock::now();
   running.round({standby()});
   running.drain();
@@ -678,12 +486,12 @@ TEST_CASE("a snapshot counts up and is valid for stale_after") {
 }
 
 TEST_CASE("a node that was not polled for too long is overdue, the others are served") {
-  Running running(2);
+  RunningPublisher running(2);
   // Its last poll began longer ago than interval and stale_after.
   running.started({0, 1, 2});
   running.ended(0, active(kEarly, "only_here 1\n"), false, -300'000);
   running.ended(1, active(kLate, "only_here 1\n"));
-  running.ended(running.marker(), Running::standby_alone());
+  running.ended(running.marker(), RunningPublisher::standby_alone());
   running.drain();
   const Samples body = running.body();
   CHECK(body.values("only_here", of("a")).empty());
@@ -694,7 +502,7 @@ TEST_CASE("a node that was not polled for too long is overdue, the others are se
 }
 
 TEST_CASE("of two polls of a target that wait only the newest is worked on") {
-  Running running(1);
+  RunningPublisher running(1);
   running.round({standby("version_of_a 1\n")});
   running.drain();
   running.hold();
@@ -710,7 +518,7 @@ TEST_CASE("of two polls of a target that wait only the newest is worked on") {
 }
 
 TEST_CASE("a poll that started while an older result waited holds the round open") {
-  Running running(2);
+  RunningPublisher running(2);
   running.round({standby(), standby()});
   running.drain();
   const std::uint64_t before = running.generation();
@@ -720,7 +528,7 @@ TEST_CASE("a poll that started while an older result waited holds the round open
   running.started({0, 1, 2});
   running.ended(0, standby());
   running.ended(1, standby());
-  running.ended(running.marker(), Running::standby_alone());
+  running.ended(running.marker(), RunningPublisher::standby_alone());
   running.started({0, 1, 2});
   running.release();
   running.drain();
@@ -731,13 +539,13 @@ TEST_CASE("a poll that started while an older result waited holds the round open
   running.drain();
   CHECK(running.generation() == after_first);
   running.ended(1, standby(), false, 1'000);
-  running.ended(running.marker(), Running::standby_alone(), false, 1'000);
+  running.ended(running.marker(), RunningPublisher::standby_alone(), false, 1'000);
   running.drain();
   CHECK(running.generation() > after_first);
 }
 
 TEST_CASE("the compressed form is made when somebody asked for it") {
-  Running running(1);
+  RunningPublisher running(1);
   running.publisher().gzip_was_asked();
   running.round({standby()});
   running.drain();
@@ -747,7 +555,7 @@ TEST_CASE("the compressed form is made when somebody asked for it") {
 }
 
 TEST_CASE("an old snapshot stays whole while newer ones are published") {
-  Running running(1);
+  RunningPublisher running(1);
   running.round({standby("version_of_a 1\n")});
   running.drain();
   const auto old = running.snapshots.get();

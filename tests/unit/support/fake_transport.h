@@ -91,6 +91,11 @@ class FakeTransport final : public Transport {
     std::scoped_lock lock(mutex_);
     return started_.size();
   }
+  // What was started so far holds no secret any more, so that it can be seen who else does.
+  void forget_secrets() {
+    std::scoped_lock lock(mutex_);
+    for (Request& request : started_) request.bearer = nullptr;
+  }
   [[nodiscard]] std::vector<std::uint64_t> cancelled() const {
     std::scoped_lock lock(mutex_);
     return cancelled_;
@@ -102,7 +107,7 @@ class FakeTransport final : public Transport {
   }
   [[nodiscard]] TimePoint last_until() const {
     std::scoped_lock lock(mutex_);
-    return untils_.back();
+    return untils_.empty() ? TimePoint{} : untils_.back();
   }
 
  private:

@@ -25,8 +25,7 @@ bool wants_a_token(ErrorCode reason) {
 // A standby rejects a token also while it does not know it yet.
 bool is_believed(const NodeState& node) {
   return node.token_rejected != 0 &&
-         (node.role == Role::kActive || node.reason == ErrorCode::kTokenRejected ||
-          node.token_rejections >= kRejectionsToBelieve);
+         (node.role == Role::kActive || node.token_rejections >= kRejectionsToBelieve);
 }
 
 }  // namespace

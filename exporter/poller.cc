@@ -149,8 +149,13 @@ void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_lo
     result.second_look = second_look;
     result.started = now;
     running_[target].emplace(Running{NodePoll(what.has_api, what.same_origin(), what.active_only),
-                                     std::move(result), now + plan_.poll.timeout,
-                                     PollQuestion::kHealth, false, nullptr});
+                                     std::move(result),
+                                     now + plan_.poll.timeout,
+                                     PollQuestion::kHealth,
+                                     false,
+                                     {},
+                                     0,
+                                     nullptr});
     ask(target, running_[target]->machine.start());
   }
 }
@@ -176,6 +181,7 @@ void Poller::ask_for_metrics(std::size_t target) {
 void Poller::resume_waiting(TimePoint now) {
   for (std::size_t target = 0; target < running_.size(); ++target) {
     if (!running_[target] || !running_[target]->waits_for_token) continue;
+    if (now < running_[target]->not_before) continue;
     ask_for_metrics(target);
     if (!running_[target] || !running_[target]->waits_for_token) continue;
     if (now < end_of_waiting(*running_[target])) continue;
@@ -187,7 +193,9 @@ void Poller::resume_waiting(TimePoint now) {
 TimePoint Poller::next_turn(TimePoint now) const {
   TimePoint turn = std::min(next_round_, now + Heartbeat::kLongestWait);
   for (const std::optional<Running>& running : running_) {
-    if (running && running->waits_for_token) turn = std::min(turn, end_of_waiting(*running));
+    if (!running || !running->waits_for_token) continue;
+    const bool retries = now < running->not_before;
+    turn = std::min(turn, retries ? running->not_before : end_of_waiting(*running));
   }
   return turn;
 }
@@ -209,6 +217,9 @@ bool Poller::note_token(std::size_t target, const Answer& answer) {
   if (!is_rejection(answer)) {
     if (answer.answered() && answer.status == 200) {
       running.result.token_taken = running.token->generation;
+      if (running.result.token_rejected == running.result.token_taken) {
+        running.result.token_rejected = 0;  // it did not know it yet
+      }
       proven_[target] = running.token;
     }
     return false;
@@ -221,9 +232,27 @@ bool Poller::note_token(std::size_t target, const Answer& answer) {
   return true;
 }
 
+// True when the node will be asked again in a moment: a standby needs one to know a fresh token.
+bool Poller::waits_for_standby(std::size_t target, const Answer& answer, TimePoint now) {
+  constexpr Milliseconds kFirstPause{50};
+  constexpr int kTriesMax = 4;  // 50, 100, 200, 400 ms
+  Running& running = *running_[target];
+  if (running.question != PollQuestion::kMetrics || running.token == nullptr) return false;
+  if (answer.status != 400 || !is_rejection(answer)) return false;
+  const auto newest = plan_.targets[target].token->get();
+  if (newest == nullptr || newest->secret == nullptr || now >= newest->fresh_until) return false;
+  const TimePoint again = now + kFirstPause * (1 << running.fresh_tries);
+  if (running.fresh_tries >= kTriesMax || again >= end_of_waiting(running)) return false;
+  ++running.fresh_tries;
+  running.not_before = again;
+  running.waits_for_token = true;
+  return true;
+}
+
 void Poller::take_answer(std::size_t target, Answer answer) {
   Running& running = *running_[target];
   if (note_token(target, answer)) return send_question(target);
+  if (waits_for_standby(target, answer, Clock::now())) return;
   if (const auto question = running.machine.step(std::move(answer))) return ask(target, *question);
   PollResult result = std::move(running.result);
   result.ended = Clock::now();

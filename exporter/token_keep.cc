@@ -97,7 +97,8 @@ void TokenKeep::note_found(SecretFile& file, SecretFile::Found found, const Mome
               {{"credential", name_}, {"file", file.path()}, {"problem", file.problem()->detail}});
     const bool nothing = !auth_.logs_in() && file.secret() == nullptr;
     if (nothing) {
-      slot_->set(std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, *file.problem()}));
+      slot_->set(
+          std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, {}, *file.problem()}));
       outside_.changed();
     }
   }
@@ -193,12 +194,15 @@ std::optional<Error> TokenKeep::log_in(const Moment& moment) {
 }
 
 // The active node first: others pass most of this on to it.
-const TokenKeep::AskedNode& TokenKeep::node_for(std::size_t attempt) const {
-  std::size_t first = 0;
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].place == active_) first = i;
+const TokenKeep::AskedNode& TokenKeep::node_for(std::size_t attempt) {
+  if (attempt == 0) {
+    // Kept for the attempts that follow: each goes to another node, whoever becomes active.
+    first_ = 0;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (nodes_[i].place == active_) first_ = i;
+    }
   }
-  return nodes_[(first + attempt) % nodes_.size()];
+  return nodes_[(first_ + attempt) % nodes_.size()];
 }
 
 void TokenKeep::send(TokenRequest what, Purpose purpose, const Moment& moment) {
@@ -254,14 +258,14 @@ TokenAnswer TokenKeep::read(Answer& answer) {
 void TokenKeep::publish(const Moment& moment) {
   const TokenStatus& status = life_.status();
   const bool same = status.decided == told_.decided && status.in_force == told_.in_force &&
-                    status.why.code == told_.why.code && status.why.detail == told_.why.detail;
+                    status.why.code == told_.why.code;
+  const bool words_changed = status.why.detail != told_.why.detail;
   const bool decided = status.decided;
   told_ = status;
   outside_.metrics.note_token_life(name_, status.expiry, status.excess);
-  if (!same && decided) {
-    put_in_force(status, moment);
-    awaited_ = true;
-  }
+  // Words that differ (the time that a try took) are no reason to poll anew.
+  if (decided && (!same || words_changed)) put_in_force(status, moment);
+  if (decided && !same) awaited_ = true;
   // Also when a new token was refused: somebody waits for its end.
   if (awaited_ && (!same || !has_candidate())) {
     awaited_ = false;
@@ -271,10 +275,12 @@ void TokenKeep::publish(const Moment& moment) {
 }
 
 void TokenKeep::put_in_force(const TokenStatus& status, const Moment& moment) {
-  TokenInForce token{nullptr, 0, status.why};
+  constexpr Milliseconds kFresh{2'000};
+  TokenInForce token{nullptr, 0, {}, status.why};
   if (status.in_force != 0) {
     token.secret = secrets_.at(status.in_force);
     token.generation = before_ + status.in_force;
+    if (auth_.logs_in()) token.fresh_until = moment.now + kFresh;
     since_.emplace(token.generation, moment.wall);
     if (told_in_use_ == 0) tell_in_use(token.generation);
   }

@@ -79,7 +79,7 @@ class TokenKeep {
   void send(TokenRequest what, Purpose purpose, const Moment& moment);
   [[nodiscard]] TokenAnswer read(Answer& answer);
   [[nodiscard]] bool has_candidate() const;
-  [[nodiscard]] const AskedNode& node_for(std::size_t attempt) const;
+  [[nodiscard]] const AskedNode& node_for(std::size_t attempt);
 
   std::string name_;
   AuthConfig auth_;
@@ -89,6 +89,7 @@ class TokenKeep {
   Outside outside_;
   std::vector<AskedNode> nodes_;
   std::optional<std::size_t> active_;
+  std::size_t first_ = 0;  // index of the node that the first attempt went to
 
   // In the order of AuthConfig; those without a path are not there.
   std::optional<SecretFile> token_;

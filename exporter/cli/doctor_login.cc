@@ -13,7 +13,7 @@ constexpr std::uint64_t kChannel = std::uint64_t{1} << 33;  // beyond those of p
 
 void put(Slot<TokenInForce>& slot, std::shared_ptr<const Secret> secret, Error why = {}) {
   slot.set(std::make_shared<const TokenInForce>(
-      TokenInForce{std::move(secret), secret == nullptr ? 0U : 1U, std::move(why)}));
+      TokenInForce{std::move(secret), secret == nullptr ? 0U : 1U, {}, std::move(why)}));
 }
 
 Result<LoginSecrets> read_secrets(const AuthConfig& auth) {

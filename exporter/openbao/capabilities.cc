@@ -32,14 +32,19 @@ std::optional<std::vector<std::string>> list_at(const Json& json, std::string_vi
   return names;
 }
 
-std::string excess_words(const std::string& path, const std::vector<std::string>& names) {
-  std::string words;
+// The capabilities at that path that reading metrics does not need.
+std::vector<std::string> excess_at(std::string_view path, const std::vector<std::string>& names) {
+  std::vector<std::string> excess;
   for (const std::string& name : names) {
     const bool allowed = name == "deny" || (path == kMetrics && (name == "read" || name == "list"));
-    if (allowed) continue;
-    words += words.empty() ? path + ": " : ", ";
-    words += name;
+    if (!allowed) excess.push_back(name);
   }
+  return excess;
+}
+
+std::string excess_words(const std::string& path, const std::vector<std::string>& names) {
+  std::string words;
+  for (const std::string& name : names) words += (words.empty() ? path + ": " : ", ") + name;
   return words;
 }
 
@@ -71,9 +76,10 @@ CapabilityVerdict judge_capabilities(const Capabilities& capabilities) {
     const bool root = has(at->second, "root");
     verdict.root = verdict.root || root;
     if (path == kMetrics) verdict.reads_metrics = root || has(at->second, "read");
-    if (std::string words = excess_words(at->first, at->second); !words.empty()) {
-      verdict.excess.push_back(std::move(words));
-    }
+    const std::vector<std::string> excess = excess_at(path, at->second);
+    if (excess.empty()) continue;
+    verdict.excess.push_back(excess_words(at->first, excess));
+    verdict.excess_capabilities += excess.size();
   }
   return verdict;
 }

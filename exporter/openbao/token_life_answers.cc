@@ -130,6 +130,11 @@ void TokenLife::check_failed(const Error& error, const Moment& moment, TokenStep
   try_again(check_, moment);
   if (error.code == ErrorCode::kTokenRejected) ++checks_rejected_;
   if (!candidate_) return;
+  if (!options_.logs_in && checks_rejected_ == options_.nodes &&
+      error.code == ErrorCode::kTokenRejected) {
+    steps.notes.push_back({TokenNote::Kind::kRejected, candidate_->generation,
+                           "no node takes the new one; " + error.detail});
+  }
   const bool unknown_to_all = checks_rejected_ >= kRounds * options_.nodes;
   if (options_.refuse_excess) {
     const bool waited = moment.now - candidate_->since >= options_.check_patience;
@@ -147,13 +152,13 @@ void TokenLife::check_failed(const Error& error, const Moment& moment, TokenStep
 void TokenLife::judge(const Capabilities& capabilities, const Moment& moment, TokenSteps& steps) {
   const CapabilityVerdict verdict = judge_capabilities(capabilities);
   if (verdict.root && !options_.accept_root) {
-    return refuse(verdict.excess.size(), "it is a root token", moment, steps);
+    return refuse(verdict.excess_capabilities, "it is a root token", moment, steps);
   }
   if (!verdict.excess.empty() && options_.refuse_excess) {
-    return refuse(verdict.excess.size(), joined(verdict.excess), moment, steps);
+    return refuse(verdict.excess_capabilities, joined(verdict.excess), moment, steps);
   }
   const std::uint64_t generation = check_target()->generation;
-  check_done(verdict.excess.size(), moment, steps);
+  check_done(verdict.excess_capabilities, moment, steps);
   if (!verdict.excess.empty()) {
     steps.notes.push_back({Kind::kExcess, generation, joined(verdict.excess)});
   }

@@ -30,6 +30,7 @@ struct CapabilityVerdict {
   bool reads_metrics = false;
   // What it may do beyond reading metrics: "sys/mounts: create, read", in the order of the paths.
   std::vector<std::string> excess;
+  std::size_t excess_capabilities = 0;  // how many these are
 };
 [[nodiscard]] CapabilityVerdict judge_capabilities(const Capabilities& capabilities);
 

@@ -97,6 +97,8 @@ class Poller {
     TimePoint deadline;
     PollQuestion question = PollQuestion::kHealth;
     bool waits_for_token = false;
+    TimePoint not_before{};  // of a token that is so fresh that the standby did not know it
+    int fresh_tries = 0;
     std::shared_ptr<const TokenInForce> token;  // sent with the metrics request
   };
   struct Aside {
@@ -115,6 +117,7 @@ class Poller {
   void ask_for_metrics(std::size_t target);
   void send_question(std::size_t target);
   [[nodiscard]] bool note_token(std::size_t target, const Answer& answer);
+  [[nodiscard]] bool waits_for_standby(std::size_t target, const Answer& answer, TimePoint now);
   void take_answer(std::size_t target, Answer answer);
   void forget_old_token(std::size_t target, const PollResult& result);
   [[nodiscard]] Request make_request(std::size_t target) const;

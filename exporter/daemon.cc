@@ -24,8 +24,9 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
-// Those of the tokens are watched by the TokenKeeper.
-std::vector<std::string> files_of(const ConfigOutcome& outcome) {
+// Those of the tokens are watched by the TokenKeeper, but where a bad one is why a reload was
+// refused.
+std::vector<std::string> files_of(const ConfigOutcome& outcome, bool with_tokens = false) {
   std::set<std::string> of_tokens;
   for (const ClusterConfig& cluster : outcome.config.clusters) {
     const AuthConfig& auth = cluster.auth;
@@ -33,7 +34,7 @@ std::vector<std::string> files_of(const ConfigOutcome& outcome) {
   }
   std::vector<std::string> files = {outcome.config.file};
   for (const NamedFile& file : outcome.files) {
-    if (!of_tokens.contains(file.path)) files.push_back(file.path);
+    if (with_tokens || !of_tokens.contains(file.path)) files.push_back(file.path);
   }
   return files;
 }
@@ -246,7 +247,7 @@ void Daemon::reload(const char* why) {
   }
   // After a failure, too: what is there now was looked at, and the next change, also of a file that
   // only the refused configuration names, is a new try.
-  std::vector<std::string> files = files_of(outcome);
+  std::vector<std::string> files = files_of(outcome, /*with_tokens=*/!good);
   if (!good) {
     const std::vector<std::string> before = world.watch.files();
     files.insert(files.end(), before.begin(), before.end());

@@ -251,6 +251,18 @@ def swap_data(folder, generation, token):
         shutil.rmtree(before)
 
 
+@contextlib.contextmanager
+def taking_a_token(rig):
+    """Around the change of the token's file: waits until it is in force, without a reload."""
+    before, lines = len(reloads(rig)), rig.log().count('msg="token in force"')
+    yield
+    deadline = time.monotonic() + 3
+    while rig.log().count('msg="token in force"') == lines and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert rig.log().count('msg="token in force"') == lines + 1
+    assert len(reloads(rig)) == before
+
+
 @both_ways
 @pytest.mark.parametrize("how", ["rename", "data_symlink"])
 def test_the_next_polls_carry_the_new_token(make, way, how):
@@ -267,7 +279,8 @@ def test_the_next_polls_carry_the_new_token(make, way, how):
     with Scraping(rig) as scraping:
         rig.wait_rounds("n1", 1)
         changed = time.time()
-        with reloading(rig, way):
+        # A changed token file is taken by itself, and is no reload.
+        with reloading(rig, way) if way == "SIGHUP" else taking_a_token(rig):
             if how == "data_symlink":
                 swap_data(secret, 2, NEW_UPSTREAM_TOKEN)
             else:
@@ -293,9 +306,8 @@ def test_the_next_polls_carry_the_new_token(make, way, how):
 def test_a_token_file_with_the_same_token_is_no_new_generation(make):
     rig = make()
     before = rig.scrape()
-    with reloading(rig, "a file has changed"):
-        put(rig, "openbao.token", UPSTREAM_TOKEN + "\n")
-    after = rig.scrape()
+    put(rig, "openbao.token", UPSTREAM_TOKEN + "\n")
+    after = rig.wait_rounds("n1", 3)
     for name in ("bao_token_generation", "bao_token_loaded_timestamp_seconds"):
         assert after.value(name, credential="fake") == before.value(name, credential="fake")
 
@@ -648,7 +660,6 @@ def test_what_needs_a_restart_is_refused_with_all_else_in_that_file(make, renewe
     with Scraping(rig) as scraping:
         with reloading(rig, way, REFUSED):
             put(rig, "scrape.token", NEW_SCRAPE_TOKEN + "\n")
-            put(rig, "openbao.token", NEW_UPSTREAM_TOKEN + "\n")
             put_pair(rig, *renewed)
             rig.nodes.pop()
             rig.write_config(interval="2s", **change)
@@ -659,17 +670,13 @@ def test_what_needs_a_restart_is_refused_with_all_else_in_that_file(make, renewe
         rig.wait_rounds("n3", 2)
         assert shown_certificate(rig) == old
         assert rig.scrape(token=NEW_SCRAPE_TOKEN).status == 401
-        assert {token for node in everybody for token in sent_tokens(node)} == {UPSTREAM_TOKEN}
         with reloading(rig, way):
             put(rig, "scrape.token", f"{SCRAPE_TOKEN}\n{NEW_SCRAPE_TOKEN}\n")
             rig.write_config()
         assert config_state(rig) == (1, 2)
         assert shown_certificate(rig) != old
         assert rig.scrape(token=NEW_SCRAPE_TOKEN).status == 200
-        after = rig.wait_rounds("n1", 2)
     check_no_gap(scraping, good)
-    assert after.value("bao_token_generation", credential="fake") == 2
-    assert all(sent_tokens(node)[-1] == NEW_UPSTREAM_TOKEN for node in everybody)
 
 
 @pytest.mark.parametrize("bad", ["scrape.token", "openbao.token", "port.key", "ca.pem",
@@ -682,7 +689,6 @@ def test_one_bad_file_keeps_all_the_good_ones_out(make, renewed, bad):
     with Scraping(rig) as scraping:
         with reloading(rig, "SIGHUP", REFUSED):
             put(rig, "scrape.token", NEW_SCRAPE_TOKEN + "\n")
-            put(rig, "openbao.token", NEW_UPSTREAM_TOKEN + "\n")
             put_pair(rig, *renewed)
             rig.nodes.pop()
             rig.write_config(interval="2s")

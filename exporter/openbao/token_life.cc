@@ -53,6 +53,7 @@ TokenSteps TokenLife::try_now(const Moment& moment) {
     Schedule& schedule = schedule_of(task);
     const bool sent = under_way_ && under_way_->task == task;
     if (schedule.waiting && schedule.due && !sent) schedule = {moment.now, 0, true};
+    if (sent) schedule.failures = 0;  // should it fail, the next try is at once
   }
   if (login_.waiting) no_login_before_ = TimePoint::min();
   settle(moment, steps);

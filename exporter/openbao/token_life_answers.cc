@@ -128,10 +128,11 @@ void TokenLife::check_answered(const TokenAnswer& answer, const Moment& moment, 
 
 void TokenLife::check_failed(const Error& error, const Moment& moment, TokenSteps& steps) {
   try_again(check_, moment);
-  if (error.code == ErrorCode::kTokenRejected) ++checks_rejected_;
+  const bool rejected =
+      error.code == ErrorCode::kTokenRejected || error.code == ErrorCode::kStandbyRejected;
+  if (rejected) ++checks_rejected_;
   if (!candidate_) return;
-  if (!options_.logs_in && checks_rejected_ == options_.nodes &&
-      error.code == ErrorCode::kTokenRejected) {
+  if (rejected && !options_.logs_in && checks_rejected_ == options_.nodes) {
     steps.notes.push_back({TokenNote::Kind::kRejected, candidate_->generation,
                            "no node takes the new one; " + error.detail});
   }

@@ -193,7 +193,7 @@ TEST_CASE("token life: unchecked, a first token comes into force after a second"
   // The check is still under way, and counts when it comes.
   REQUIRE(token.asks(TokenTask::kCheck));
   token.answer(with_excess());
-  CHECK(token.life.status().excess == 1);
+  CHECK(token.life.status().excess == 2);  // read, update
   CHECK(token.in_force() == 1);
   CHECK(token.count(Kind::kInForce) == 1);
 }
@@ -235,7 +235,7 @@ TEST_CASE("token life: excess is told, and the token used") {
   token.read(1);
   token.answer(with_excess());
   CHECK(token.in_force() == 1);
-  CHECK(token.life.status().excess == 1);
+  CHECK(token.life.status().excess == 2);  // read, update
   CHECK(token.detail_of(Kind::kExcess) == "sys/mounts: read, update");
 }
 
@@ -246,7 +246,7 @@ TEST_CASE("token life: with refusal on, a token with excess is not used") {
   CHECK(token.in_force() == 0);
   CHECK(token.life.status().why.code == ErrorCode::kTokenExcess);
   CHECK(token.life.status().why.detail == "sys/mounts: read, update");
-  CHECK(token.life.status().excess == 1);
+  CHECK(token.life.status().excess == 2);  // read, update
   CHECK(token.count(Kind::kRefused) == 1);
   CHECK_FALSE(token.life.wake_at());
 }

@@ -72,7 +72,7 @@ def check_no_token_lost(scrapers: Scrapers, exporter: Exporter, restarted: str) 
     """Whatever else ended a poll, the token did not; but at a standby that was just restarted: such a
     one was seen to reject a token that all others took, until there was a new one."""
     for seen in scrapers.seen:
-        blamed = [(key, count) for key, count in seen.failed().items() 
+        blamed = [(key, count) for key, count in seen.failed().items()
                   if key[1] in REASONS_OF_TOKENS and key != (restarted, "token_rejected")]
         assert blamed == [], f"{seen}\n{log_tail(exporter)}"
 

@@ -260,7 +260,9 @@ TEST_CASE("a new configuration ends the waiting of nodes that are not ours any m
   running.drain();
   tokens.answer(Newer::kSoon);
   running.poll(1, rejected_by_standby(), {0, 1});
-  running.publisher().replace(config(1), 1);
+  Config after = config(2);
+  after.clusters[0].nodes[1].name = "another";  // in its place
+  running.publisher().replace(after, 1);
   running.publisher().token_changed("prod");
   running.drain();
   CHECK(running.asked_again().empty());

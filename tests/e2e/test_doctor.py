@@ -128,7 +128,7 @@ def test_a_root_token_must_not_be_here(own, tmp_path):
     assert report.code == 1
     assert report.failed() == {("-", "capability"): "token_excess"}
     assert "it is a root token" in report.words("-", "capability")
-    assert report.words("-", "capability").endswith("; then revoke the root token")
+    assert report.words("-", "capability").endswith("; then revoke the old one")
 
 
 def with_token(own, token: str):

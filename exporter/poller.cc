@@ -97,6 +97,7 @@ void Poller::send_asides() {
   }
   for (Aside& aside : asides) {
     aside.request.channel = kFirstAside + asides_sent_++;
+    aside.request.ends_channel = true;
     transport_.start(std::move(aside.request), std::move(aside.on_done));
   }
 }

@@ -140,7 +140,9 @@ class Channel {
   [[nodiscard]] CURL* easy() const { return easy_; }
   [[nodiscard]] bool busy() const { return on_done_ != nullptr; }
   [[nodiscard]] std::uint64_t id() const { return request_.channel; }  // while busy
-  [[nodiscard]] bool ends_with_its_answer() const { return request_.secret_answer; }
+  [[nodiscard]] bool ends_with_its_answer() const {
+    return request_.secret_answer || request_.ends_channel;
+  }
   [[nodiscard]] Transport::OnDone release() { return std::exchange(on_done_, nullptr); }
 
   void begin(Request request, Transport::OnDone on_done, TimePoint now) {
@@ -326,6 +328,9 @@ class Channel {
     if (ascii::equal_ignoring_case(name, "transfer-encoding"))
       chunked_ = ascii::equal_ignoring_case(value, "chunked");
     if (ascii::equal_ignoring_case(name, "content-length")) length_ = number_of(value);
+    if (ascii::equal_ignoring_case(name, "retry-after")) {
+      answer_.retry_after_seconds = number_of(value);
+    }
   }
 
   static std::size_t on_header(char* data, std::size_t size, std::size_t count,

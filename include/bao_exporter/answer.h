@@ -15,6 +15,8 @@ struct Answer {
   std::string content_type;
   std::string content_encoding;
   std::string body;
+  // Retry-After of a 429 or 503, where it is a number of seconds.
+  std::optional<std::uint64_t> retry_after_seconds;
   // Where the connection led, without port; empty: there was none.
   std::string address;
   // End of validity of the certificate that the server showed, seconds since 1970.

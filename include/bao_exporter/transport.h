@@ -32,6 +32,7 @@ struct TlsTrust {
 
 struct Request {
   std::uint64_t channel = 0;  // requests of one channel share a handle; one at a time in each
+  bool ends_channel = false;  // the handle ends with it; the connection stays for others
   Url url;                    // path with query
   std::string server_name;    // name to verify instead of url.host; empty: url.host
   std::shared_ptr<const TlsTrust> trust;

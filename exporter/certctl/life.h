@@ -1,0 +1,212 @@
+// One certctl server: when to ask it what, and what is known of it. A pure machine: no I/O, no
+// clock; it never sees the key, only its number.
+//
+// Two lanes, one request under way in each. Metrics, every `interval`: /ready, then its exposition.
+// Inventory, every `inventory_interval`: what the key may do, the version, then one list after the
+// other; what failed is tried again once its metrics come. Rules, and what they rest on
+// (facts/certctl.md sections 3, 5, 7):
+//   - 401: the key is unknown; nothing but its metrics is asked for until one of them is answered;
+//   - 403: that collector is barred until the key changes or may do more;
+//   - 429: the same request again after Retry-After, at most kLimitedMax times;
+//   - 500 says nothing by itself: /ready tells whether the database is down.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bao_exporter/answer.h"
+#include "bao_exporter/config.h"
+#include "bao_exporter/exposition.h"
+#include "bao_exporter/node_part.h"
+#include "bao_exporter/result.h"
+#include "bao_exporter/time.h"
+#include "certctl/answers.h"
+#include "certctl/collector.h"
+
+namespace bao_exporter::certctl {
+
+enum class Lane : std::uint8_t { kMetrics, kInventory };
+inline constexpr std::size_t kLanes = 2;
+
+// A GET to be sent; what comes back goes to answered() with the same id.
+struct Order {
+  std::uint64_t id = 0;
+  Lane lane = Lane::kMetrics;
+  std::string path;  // with query
+  bool with_key = false;
+  TimePoint deadline;
+};
+
+// Worth a line in the log.
+struct Note {
+  enum class Kind : std::uint8_t {
+    kFailed,      // of a collector: it works no more, or fails for another reason
+    kRecovered,   // of a collector
+    kSwitchedOff, // of a collector: not switched on at the server
+    kExcess,      // the key may do more than read; detail: what
+    kRefused,     // ... and is used for nothing
+    kKeyRejected,
+    kInventory,   // a whole one has ended; detail: requests and seconds
+    kMismatch,    // certctl counts otherwise than we; detail: the families
+  };
+  Kind kind = Kind::kFailed;
+  std::optional<CertctlCollector> collector;
+  Error error;
+};
+
+struct Steps {
+  std::vector<Order> orders;
+  std::vector<Note> notes;
+  bool changed = false;   // what is to be published
+  bool read_key = false;  // the key was rejected: look at its file now
+};
+
+struct When {
+  TimePoint now;
+  WallTime wall;
+};
+
+struct LifeOptions {
+  CertctlConfig config;
+  ParseLimits limits;
+  std::uint64_t hash_seed = 0;
+  RelabelPlan upstream_plan;
+};
+
+// What is known of one collector.
+struct CollectorState {
+  ErrorCode reason = ErrorCode::kNotPolled;
+  bool ended = false;  // it was tried, or it is known why it is not
+  double seconds = 0;
+  std::optional<WallTime> last_success;
+  Counted counted;  // empty but while reason is kOk
+  [[nodiscard]] bool up() const { return reason == ErrorCode::kOk; }
+};
+
+class Life {
+ public:
+  static constexpr int kLimitedMax = 5;
+
+  explicit Life(LifeOptions options);
+
+  // Another key, or the first one.
+  [[nodiscard]] Steps key_came(const When& when);
+  [[nodiscard]] Steps answered(std::uint64_t id, Answer answer, const When& when);
+  [[nodiscard]] Steps time_came(const When& when);
+  // Tries at once whatever waits for its next try (SIGHUP).
+  void try_now(const When& when);
+
+  [[nodiscard]] TimePoint wake_at() const;
+
+  // Known enough to be published the first time.
+  [[nodiscard]] bool is_ready_to_tell() const { return told_first_; }
+  // Of the last poll of its metrics; kOk where they are not asked for.
+  [[nodiscard]] ErrorCode reason() const;
+  [[nodiscard]] const std::shared_ptr<const NodePart>& upstream() const { return upstream_; }
+  // certctl_state_* as text, without certctl and instance.
+  [[nodiscard]] std::string state_text() const;
+  // How many of the key's permissions are for more than reading; nullopt: not known.
+  [[nodiscard]] std::optional<std::size_t> excess() const;
+  [[nodiscard]] const CollectorState& state_of(CertctlCollector collector) const {
+    return collectors_[static_cast<std::size_t>(collector)].state;
+  }
+
+ private:
+  enum class Ask : std::uint8_t { kReady, kReadyAgain, kMetrics, kPowers, kVersion, kList, kListReady };
+  struct Collector {
+    CollectorState state;
+    bool wanted = false;
+    bool barred = false;        // the key may not
+    bool switched_off = false;  // at the server
+    int left_out = 0;           // inventories until it is its turn
+    Milliseconds backoff{0};
+    TimePoint next_try{};  // while it has failed
+    std::map<std::string, double, std::less<>> upstream_before;
+    bool to_be_compared = false;
+  };
+  struct Road {  // a lane
+    std::optional<std::uint64_t> order;
+    Ask ask = Ask::kReady;
+    std::optional<TimePoint> resume_at;  // rate limited until then
+    int limited = 0;
+    TimePoint deadline{};  // of the poll, or of the collector
+    TimePoint began{};
+    bool busy = false;
+  };
+
+  [[nodiscard]] Collector& at(CertctlCollector c) { return collectors_[static_cast<std::size_t>(c)]; }
+  [[nodiscard]] const Collector& at(CertctlCollector c) const {
+    return collectors_[static_cast<std::size_t>(c)];
+  }
+  [[nodiscard]] bool key_is_usable() const;
+  [[nodiscard]] Road& road(Lane lane) { return roads_[static_cast<std::size_t>(lane)]; }
+
+  void send(Lane lane, Ask ask, const When& when, Steps& steps);
+  [[nodiscard]] std::string path_of(Ask ask) const;
+  [[nodiscard]] bool waits_for_limit(Lane lane, const Answer& answer, const When& when);
+
+  void start_poll(const When& when, Steps& steps);
+  void take_ready(const Answer& answer, bool again, const When& when, Steps& steps);
+  void take_metrics(Answer answer, const When& when, Steps& steps);
+  void end_poll(const When& when, Steps& steps);
+
+  void start_inventory(bool whole, const When& when, Steps& steps);
+  void take_powers(const Answer& answer, const When& when, Steps& steps);
+  void use_powers(Steps& steps);
+  void go_on(const When& when, Steps& steps);
+  void begin_list(CertctlCollector collector, const When& when, Steps& steps);
+  void take_list(const Answer& answer, const When& when, Steps& steps);
+  void take_list_ready(const Answer& answer, const When& when, Steps& steps);
+  void end_list(const When& when, Steps& steps);
+  void fail_list(Error error, const When& when, Steps& steps);
+  void fail_rest(const Error& error, const When& when, Steps& steps);
+  void end_inventory(const When& when, Steps& steps);
+
+  void succeed(CertctlCollector collector, const When& when, Steps& steps);
+  void fail(CertctlCollector collector, const Error& error, const When& when, Steps& steps);
+  void bar(CertctlCollector collector, const Error& error, Steps& steps);
+  void reject_key(const Error& error, const When& when, Steps& steps);
+  void compare(Steps& steps);
+  void note_change(Steps& steps, const When& when);
+
+  LifeOptions options_;
+  std::array<Collector, kCertctlCollectorCount> collectors_;
+  std::array<Road, kLanes> roads_;
+  std::uint64_t orders_ = 0;
+
+  bool has_key_ = false;
+  bool key_rejected_ = false;
+  bool powers_settled_ = false;  // they were asked for with this key, with whatever end
+  std::optional<KeyPowers> powers_;
+  std::optional<Error> powers_missing_;  // why they are not known
+  bool refused_ = false;
+
+  std::optional<bool> ready_;
+  std::optional<std::string> version_;
+  std::shared_ptr<const NodePart> upstream_;
+  std::map<std::string, double, std::less<>> upstream_values_;
+  std::map<std::string, bool, std::less<>> mismatches_;
+
+  TimePoint poll_due_{};
+  TimePoint inventory_due_{};
+  std::optional<TimePoint> tell_at_;  // the first time, whatever is known by then
+  bool told_first_ = false;
+  bool polled_ = false;     // once
+  bool inventoried_ = false;
+
+  bool whole_ = true;  // the inventory under way
+  std::vector<CertctlCollector> rest_;  // of it
+  std::optional<CertctlCollector> current_;
+  std::unique_ptr<Reading> reading_;
+  std::optional<Error> list_error_;  // a 500 that /ready is asked about
+  int timeouts_in_a_row_ = 0;
+  std::uint64_t requests_ = 0;
+};
+
+}  // namespace bao_exporter::certctl

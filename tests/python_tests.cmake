@@ -10,7 +10,7 @@ set(python_environment
   "BAO_EXPORTER_HANGING=$<TARGET_FILE:bao-exporter-hanging>"
   "BAO_EXPORTER_PROMETHEUS_DIR=${BAO_EXPORTER_PROMETHEUS_DIR}"
   "PYTHONDONTWRITEBYTECODE=1"
-  "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/e2e:${CMAKE_CURRENT_SOURCE_DIR}/fault")
+  "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/e2e:${CMAKE_CURRENT_SOURCE_DIR}/fault:${CMAKE_CURRENT_SOURCE_DIR}/fake")
 set(cluster_dir "${CMAKE_CURRENT_BINARY_DIR}/cluster")
 
 # bao_python_test(FOLDER FILE [CLUSTER] [TIMEOUT seconds])
@@ -46,6 +46,8 @@ bao_python_test(deploy test_kubernetes TIMEOUT 60)
 bao_python_test(deploy test_prometheus_files TIMEOUT 120)
 
 # Fakes that misbehave on demand: no real OpenBao, no network, each its own processes.
+bao_python_test(fake test_fake_certctl TIMEOUT 120)
+bao_python_test(fake test_fake_certctl_state TIMEOUT 120)
 bao_python_test(fault test_transport_faults TIMEOUT 400)
 bao_python_test(fault test_http_faults TIMEOUT 400)
 bao_python_test(fault test_body_faults TIMEOUT 500)

@@ -31,6 +31,8 @@
 
 namespace bao_exporter::certctl {
 
+class StateText;
+
 enum class Lane : std::uint8_t { kMetrics, kInventory };
 inline constexpr std::size_t kLanes = 2;
 
@@ -97,6 +99,8 @@ class Life {
 
   // Another key, or the first one.
   [[nodiscard]] Steps key_came(const When& when);
+  // There has been none yet, and this is why.
+  [[nodiscard]] Steps key_missing(const Error& error, const When& when);
   [[nodiscard]] Steps answered(std::uint64_t id, Answer answer, const When& when);
   [[nodiscard]] Steps time_came(const When& when);
   // Tries at once whatever waits for its next try (SIGHUP).
@@ -124,6 +128,7 @@ class Life {
     bool wanted = false;
     bool barred = false;        // the key may not
     bool switched_off = false;  // at the server
+    bool told_off = false;      // ... and the log has it
     int left_out = 0;           // inventories until it is its turn
     Milliseconds backoff{0};
     TimePoint next_try{};  // while it has failed
@@ -137,6 +142,7 @@ class Life {
     int limited = 0;
     TimePoint deadline{};  // of the poll, or of the collector
     TimePoint began{};
+    TimePoint list_began{};
     bool busy = false;
   };
 
@@ -144,7 +150,6 @@ class Life {
   [[nodiscard]] const Collector& at(CertctlCollector c) const {
     return collectors_[static_cast<std::size_t>(c)];
   }
-  [[nodiscard]] bool key_is_usable() const;
   [[nodiscard]] Road& road(Lane lane) { return roads_[static_cast<std::size_t>(lane)]; }
 
   void send(Lane lane, Ask ask, const When& when, Steps& steps);
@@ -152,27 +157,34 @@ class Life {
   [[nodiscard]] bool waits_for_limit(Lane lane, const Answer& answer, const When& when);
 
   void start_poll(const When& when, Steps& steps);
+  void take(Ask ask, Answer answer, const When& when, Steps& steps);
   void take_ready(const Answer& answer, bool again, const When& when, Steps& steps);
   void take_metrics(Answer answer, const When& when, Steps& steps);
+  void fail_poll(const Error& error, const When& when, Steps& steps);
   void end_poll(const When& when, Steps& steps);
+  [[nodiscard]] bool metrics_are_wanted() const;
+  [[nodiscard]] bool may_take_inventory() const;
 
   void start_inventory(bool whole, const When& when, Steps& steps);
   void take_powers(const Answer& answer, const When& when, Steps& steps);
-  void use_powers(Steps& steps);
+  void use_powers(KeyPowers powers, const When& when, Steps& steps);
+  void take_version(const Answer& answer, const When& when, Steps& steps);
+  void retry_failed(const When& when, Steps& steps);
   void go_on(const When& when, Steps& steps);
   void begin_list(CertctlCollector collector, const When& when, Steps& steps);
   void take_list(const Answer& answer, const When& when, Steps& steps);
   void take_list_ready(const Answer& answer, const When& when, Steps& steps);
   void end_list(const When& when, Steps& steps);
-  void fail_list(Error error, const When& when, Steps& steps);
+  void fail_list(const Error& error, const When& when, Steps& steps);
   void fail_rest(const Error& error, const When& when, Steps& steps);
   void end_inventory(const When& when, Steps& steps);
 
   void succeed(CertctlCollector collector, const When& when, Steps& steps);
   void fail(CertctlCollector collector, const Error& error, const When& when, Steps& steps);
-  void bar(CertctlCollector collector, const Error& error, Steps& steps);
+  void bar(CertctlCollector collector, const Error& error, const When& when, Steps& steps);
   void reject_key(const Error& error, const When& when, Steps& steps);
   void compare(Steps& steps);
+  void write_collectors(StateText& out) const;
   void note_change(Steps& steps, const When& when);
 
   LifeOptions options_;
@@ -196,6 +208,7 @@ class Life {
   TimePoint poll_due_{};
   TimePoint inventory_due_{};
   std::optional<TimePoint> tell_at_;  // the first time, whatever is known by then
+  bool late_ = false;
   bool told_first_ = false;
   bool polled_ = false;     // once
   bool inventoried_ = false;

@@ -68,9 +68,9 @@ def certificate(number, dice, now, created=None, **changes):
     if dice.random() < 0.02:
         status = dice.choice((status.lower(), status.upper()))
     expires = now + left
-    # Many are issued in one go: equal to the second.
+    # Many are issued in one go, and end in the same second.
     if dice.random() < 0.1:
-        expires = now // DAY * DAY + round(left / DAY) * DAY + DAY / 2
+        expires = int(now) + left // DAY * DAY + DAY // 2
     created = now - spread(dice, 1, 700) if created is None else created
     row = {
         "id": f"cert-{number:06d}",

@@ -1,0 +1,181 @@
+#include "certctl_server.h"
+
+#include <limits>
+#include <utility>
+
+#include "bao_exporter/log.h"
+#include "certctl/relabel.h"
+
+namespace bao_exporter {
+
+namespace {
+
+// What comes in time is later than this only when the thread that asks hangs.
+constexpr Milliseconds kViewGrace{30'000};
+
+certctl::When moment() { return {Clock::now(), WallClock::now()}; }
+
+Url url_of(const CertctlConfig& config) {
+  Url url;
+  BAO_CHECK(parse_url(config.url, url));
+  return url;
+}
+
+std::string identity_of(const CertctlConfig& config) {
+  return render_identity({{"certctl", config.name}, {"instance", url_of(config).authority()}});
+}
+
+ParseLimits parse_limits(const LimitsConfig& limits) {
+  return {limits.samples_max, limits.series_per_family_max, limits.line_bytes_max,
+          limits.labels_per_sample_max};
+}
+
+// Our own text is as long as the lists make it.
+ParseLimits no_limits() {
+  constexpr std::size_t kNone = std::numeric_limits<std::uint32_t>::max();
+  return {kNone, kNone, kNone, kNone};
+}
+
+certctl::LifeOptions options_of(const CertctlConfig& config, const LimitsConfig& limits,
+                                std::uint64_t hash_seed) {
+  RelabelPlan plan = certctl::relabel_plan(identity_of(config));
+  plan.hash_seed = hash_seed;
+  return {config, parse_limits(limits), hash_seed, std::move(plan)};
+}
+
+}  // namespace
+
+CertctlServer::CertctlServer(CertctlConfig config, const LimitsConfig& limits,
+                             std::shared_ptr<const TlsTrust> trust, Outside outside)
+    : config_(std::move(config)),
+      limits_(limits),
+      trust_(std::move(trust)),
+      outside_(std::move(outside)),
+      url_(url_of(config_)),
+      key_(config_.api_key_file, {config_.allow_group_read}),
+      before_(outside_.generations),
+      labels_({{"certctl", config_.name}, {"instance", url_.authority()}}),
+      identity_(identity_of(config_)),
+      life_(options_of(config_, limits_, outside_.hash_seed)) {}
+
+bool CertctlServer::fits(const CertctlConfig& config, const LimitsConfig& limits,
+                         const std::shared_ptr<const TlsTrust>& trust) const {
+  return config == config_ && limits == limits_ && trust == trust_;
+}
+
+void CertctlServer::start() {
+  note_found(key_.read(), /*tell_bad=*/true);
+  if (key_.secret() == nullptr) carry_out(life_.key_missing(*key_.problem(), moment()));
+}
+
+void CertctlServer::look() { note_found(key_.look(), /*tell_bad=*/true); }
+
+void CertctlServer::look_now() {
+  note_found(key_.read(), /*tell_bad=*/true);
+  life_.try_now(moment());
+}
+
+void CertctlServer::note_found(SecretFile::Found found, bool tell_bad) {
+  if (found == SecretFile::Found::kBad && tell_bad) {
+    log::error("certctl key file", {{"certctl", config_.name},
+                                    {"problem", key_.problem()->detail},
+                                    {"in_use", key_.secret() ? "the key before" : "none"}});
+  }
+  if (found != SecretFile::Found::kNew) return;
+  log::info("certctl key loaded",
+            {{"certctl", config_.name}, {"generation", std::to_string(generations())}});
+  outside_.metrics.note_token_in_use(config_.name, generations(), WallClock::now());
+  carry_out(life_.key_came(moment()));
+}
+
+void CertctlServer::time_came() { carry_out(life_.time_came(moment())); }
+
+void CertctlServer::take(std::uint64_t order, Answer answer) {
+  carry_out(life_.answered(order, std::move(answer), moment()));
+}
+
+void CertctlServer::carry_out(certctl::Steps steps) {
+  for (const certctl::Note& note : steps.notes) tell(note);
+  for (const certctl::Order& order : steps.orders) send(order);
+  if (steps.changed) make_view();
+  // The key may have been replaced a moment ago: it is tried at once then.
+  if (steps.read_key) note_found(key_.look_at_once(), /*tell_bad=*/false);
+}
+
+void CertctlServer::send(const certctl::Order& order) {
+  Request request;
+  request.url = url_;
+  request.url.path = order.path;
+  request.server_name = config_.server_name;
+  request.trust = trust_;
+  if (order.with_key) request.bearer = key_.secret();
+  request.deadline = order.deadline;
+  request.body_bytes_max = limits_.body_bytes_max;
+  outside_.send(std::move(request), order.id);
+}
+
+void CertctlServer::tell(const certctl::Note& note) const {
+  using Kind = certctl::Note::Kind;
+  const std::string& server = config_.name;
+  const std::string collector =
+      note.collector ? std::string(certctl_collector_name(*note.collector)) : std::string();
+  const std::string reason(reason_name(note.error.code));
+  switch (note.kind) {
+    case Kind::kFailed:
+      return log::warn("certctl collector failed",
+                       {{"certctl", server},
+                        {"collector", collector},
+                        {"reason", reason},
+                        {"detail", note.error.detail},
+                        {"remedy", std::string(reason_remedy(note.error.code))}});
+    case Kind::kRecovered:
+      return log::info("certctl collector recovered",
+                       {{"certctl", server}, {"collector", collector}});
+    case Kind::kSwitchedOff:
+      return log::info("certctl collector is switched off at the server",
+                       {{"certctl", server}, {"collector", collector}});
+    case Kind::kExcess:
+      return log::warn("certctl key may do more than read",
+                       {{"certctl", server},
+                        {"permissions", note.error.detail},
+                        {"remedy", std::string(reason_remedy(ErrorCode::kTokenExcess))}});
+    case Kind::kRefused:
+      return log::error("certctl key is not used",
+                        {{"certctl", server},
+                         {"permissions", note.error.detail},
+                         {"remedy", std::string(reason_remedy(ErrorCode::kTokenExcess))}});
+    case Kind::kKeyRejected:
+      return log::error("certctl key is rejected",
+                        {{"certctl", server},
+                         {"detail", note.error.detail},
+                         {"remedy", std::string(reason_remedy(ErrorCode::kTokenRejected))}});
+    case Kind::kInventory:
+      return log::info("certctl inventory", {{"certctl", server}, {"took", note.error.detail}});
+    case Kind::kMismatch:
+      return log::warn("certctl counts otherwise than its lists",
+                       {{"certctl", server}, {"families", note.error.detail}});
+  }
+}
+
+void CertctlServer::make_view() {
+  outside_.metrics.note_token_life(config_.name, std::nullopt, life_.excess());
+  auto view = std::make_shared<CertctlView>();
+  view->name = config_.name;
+  view->labels = labels_;
+  view->reason = life_.reason();
+  view->upstream = life_.upstream();
+  RelabelPlan plan = certctl::state_plan(identity_);
+  plan.hash_seed = outside_.hash_seed;
+  auto parsed = parse_body(life_.state_text(), no_limits(), outside_.hash_seed);
+  if (!parsed.ok()) {
+    log::error("certctl state cannot be written",
+               {{"certctl", config_.name}, {"detail", parsed.error().detail}});
+    parsed = parse_body("\n", no_limits(), outside_.hash_seed);
+  }
+  view->state = NodePart::render(std::move(parsed).value(), plan);
+  view->valid_until = Clock::now() + config_.interval + config_.timeout + kViewGrace;
+  view_ = std::move(view);
+  changed_ = true;
+}
+
+}  // namespace bao_exporter

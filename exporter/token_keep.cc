@@ -145,7 +145,7 @@ std::uint64_t TokenKeep::generations() const {
 
 void TokenKeep::take_step(TokenSteps steps, const Moment& moment) {
   for (;;) {
-    for (const TokenNote& note : steps.notes) tell(note, moment);
+    for (const TokenNote& note : steps.notes) tell(note);
     if (!steps.order) break;
     order_ = *steps.order;
     const std::optional<Error> error = carry_out(order_, moment);
@@ -287,64 +287,65 @@ void TokenKeep::put_in_force(const TokenStatus& status, const Moment& moment) {
   slot_->set(std::make_shared<const TokenInForce>(std::move(token)));
 }
 
-void TokenKeep::tell(const TokenNote& note, const Moment&) {
+void TokenKeep::count(TokenNote::Kind kind) {
   using Kind = TokenNote::Kind;
   OwnMetrics& metrics = outside_.metrics;
+  switch (kind) {
+    case Kind::kLoggedIn:
+      return metrics.count_login(name_, TokenResult::kSuccess);
+    case Kind::kLoginDenied:
+      return metrics.count_login(name_, TokenResult::kDenied);
+    case Kind::kLoginError:
+      return metrics.count_login(name_, TokenResult::kError);
+    case Kind::kRenewed:
+      return metrics.count_renewal(name_, TokenResult::kSuccess);
+    case Kind::kRenewalDenied:
+      return metrics.count_renewal(name_, TokenResult::kDenied);
+    case Kind::kRenewalError:
+      return metrics.count_renewal(name_, TokenResult::kError);
+    default:
+      return;
+  }
+}
+
+void TokenKeep::tell(const TokenNote& note) {
+  using Kind = TokenNote::Kind;
+  count(note.kind);
   const std::string generation = std::to_string(before_ + note.generation);
-  const std::string policy = "give it the policy that `bao-exporter policy` prints";
+  const auto say = [&](auto level, std::string_view message) {
+    level(message, {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+  };
+  const auto say_policy = [&](auto level, std::string_view message) {
+    level(message, {{"credential", name_},
+                    {"generation", generation},
+                    {"detail", note.detail},
+                    {"remedy", "give it the policy that `bao-exporter policy` prints"}});
+  };
   switch (note.kind) {
     case Kind::kLoggedIn:
-      metrics.count_login(name_, TokenResult::kSuccess);
-      return log::info(
-          "logged in",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::info, "logged in");
     case Kind::kLoginDenied:
     case Kind::kLoginError:
-      metrics.count_login(
-          name_, note.kind == Kind::kLoginDenied ? TokenResult::kDenied : TokenResult::kError);
       return log::warn("login failed", {{"credential", name_}, {"detail", note.detail}});
     case Kind::kRenewed:
-      metrics.count_renewal(name_, TokenResult::kSuccess);
-      return log::debug(
-          "token renewed",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::debug, "token renewed");
     case Kind::kRenewalDenied:
     case Kind::kRenewalError:
-      metrics.count_renewal(
-          name_, note.kind == Kind::kRenewalDenied ? TokenResult::kDenied : TokenResult::kError);
-      return log::warn(
-          "renewal failed",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::warn, "renewal failed");
     case Kind::kNotRenewable:
-      return log::warn(
-          "token cannot be renewed",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::warn, "token cannot be renewed");
     case Kind::kLifeUnknown:
-      return log::warn("token life unknown", {{"credential", name_},
-                                              {"generation", generation},
-                                              {"detail", note.detail},
-                                              {"remedy", policy}});
+      return say_policy(log::warn, "token life unknown");
     case Kind::kInForce:
       return log::info("token in force", {{"credential", name_}, {"generation", generation}});
     case Kind::kExcess:
-      return log::warn("token may too much", {{"credential", name_},
-                                              {"generation", generation},
-                                              {"detail", note.detail},
-                                              {"remedy", policy}});
+      return say_policy(log::warn, "token may too much");
     case Kind::kExcessUnknown:
-      return log::warn("token power unknown", {{"credential", name_},
-                                               {"generation", generation},
-                                               {"detail", note.detail},
-                                               {"remedy", policy}});
+      return say_policy(log::warn, "token power unknown");
     case Kind::kRefused:
-      return log::error("token refused", {{"credential", name_},
-                                          {"generation", generation},
-                                          {"detail", note.detail},
-                                          {"remedy", policy}});
+      return say_policy(log::error, "token refused");
     case Kind::kRejected:
-      return log::warn(
-          "token rejected",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::warn, "token rejected");
   }
 }
 

@@ -68,7 +68,8 @@ class TokenKeep {
   [[nodiscard]] static TokenLifeOptions options_of(const ClusterConfig& cluster,
                                                    Milliseconds timeout);
   void take_step(TokenSteps steps, const Moment& moment);
-  void tell(const TokenNote& note, const Moment& moment);
+  void count(TokenNote::Kind kind);
+  void tell(const TokenNote& note);
   void publish(const Moment& moment);
   void put_in_force(const TokenStatus& status, const Moment& moment);
   void tell_in_use(std::uint64_t generation);

@@ -103,10 +103,15 @@ void TokenKeep::note_found(SecretFile& file, SecretFile::Found found, const Mome
     }
   }
   if (found != SecretFile::Found::kNew) return;
-  if (&file == (secret_id_ ? &*secret_id_ : nullptr)) unwrapped_ = nullptr;
+  forget_unwrapped(file);
   if (auth_.logs_in()) return take_step(life_.try_now(moment), moment);
   secrets_[file.generation()] = file.secret();
   take_step(life_.token_read(file.generation(), moment), moment);
+}
+
+// It came out of what the file had in it before.
+void TokenKeep::forget_unwrapped(const SecretFile& changed) {
+  if (secret_id_ && &changed == &*secret_id_) unwrapped_ = nullptr;
 }
 
 void TokenKeep::time_came(const Moment& moment) { take_step(life_.time_came(moment), moment); }
@@ -174,9 +179,7 @@ std::optional<Error> TokenKeep::carry_out(const TokenOrder& order, const Moment&
 std::optional<Error> TokenKeep::log_in(const Moment& moment) {
   for (SecretFile* file : files_) {
     const SecretFile::Found found = file->read();  // service account tokens are short-lived
-    if (file == (secret_id_ ? &*secret_id_ : nullptr) && found == SecretFile::Found::kNew) {
-      unwrapped_ = nullptr;
-    }
+    if (found == SecretFile::Found::kNew) forget_unwrapped(*file);
     if (file->problem()) return file->problem();
   }
   if (auth_.secret_id_wrapped && unwrapped_ == nullptr) {

@@ -74,6 +74,7 @@ class TokenKeep {
   void put_in_force(const TokenStatus& status, const Moment& moment);
   void tell_in_use(std::uint64_t generation);
   void note_found(SecretFile& file, SecretFile::Found found, const Moment& moment);
+  void forget_unwrapped(const SecretFile& changed);
   // Sends what was ordered; an Error when that cannot be.
   [[nodiscard]] std::optional<Error> carry_out(const TokenOrder& order, const Moment& moment);
   [[nodiscard]] std::optional<Error> log_in(const Moment& moment);

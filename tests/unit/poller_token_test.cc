@@ -25,7 +25,7 @@ std::shared_ptr<const Secret> secret(int number) {
 }
 
 std::shared_ptr<const TokenInForce> none(ErrorCode why) {
-  return std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, {}, {why, "told by a test"}});
+  return std::make_shared<const TokenInForce>(TokenInForce{.why = {why, "told by a test"}});
 }
 
 PollTarget with_token(int number, std::shared_ptr<const TokenSlot> slot) {

@@ -6,22 +6,15 @@
 
 namespace bao_exporter {
 
-namespace {
-
-constexpr std::size_t kAnswerBytesMax = std::size_t{64} << 10;
-
-}  // namespace
-
-TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster, Milliseconds timeout) {
+TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster, std::size_t nodes,
+                                       Milliseconds timeout) {
   TokenLifeOptions options;
   options.logs_in = cluster.auth.logs_in();
   options.renew = cluster.auth.renew;
   options.refuse_excess = cluster.auth.refuse_excess;
   options.accept_root = cluster.profile == Profile::kDemo;
-  options.nodes = static_cast<std::size_t>(
-      std::count_if(cluster.nodes.begin(), cluster.nodes.end(),
-                    [](const NodeConfig& node) { return !node.api_url.empty(); }));
-  options.can_ask = options.nodes > 0;
+  options.nodes = nodes;
+  options.can_ask = nodes > 0;
   // The polls that wait for the first token have to ask for metrics with it, too.
   options.check_patience = std::min(options.check_patience, timeout / 2);
   return options;
@@ -35,9 +28,9 @@ TokenKeep::TokenKeep(const ClusterConfig& cluster, std::shared_ptr<const TlsTrus
       trust_(std::move(trust)),
       timeout_(timeout),
       outside_(std::move(outside)),
-      life_(options_of(cluster, timeout)),
+      nodes_(asked_nodes(cluster, trust_)),
+      life_(options_of(cluster, nodes_.size(), timeout)),
       before_(generations) {
-  take_nodes(cluster, timeout);
   const SecretFileRules rules{auth_.allow_group_read};
   const auto open = [&](const std::string& path, std::optional<SecretFile>& file) {
     if (!path.empty()) files_.push_back(&file.emplace(path, rules));
@@ -52,24 +45,13 @@ TokenKeep::~TokenKeep() = default;
 
 bool TokenKeep::fits(const ClusterConfig& cluster,
                      const std::shared_ptr<const TlsTrust>& trust) const {
-  const auto has_api = [](const NodeConfig& node) { return !node.api_url.empty(); };
-  const bool can_ask = std::any_of(cluster.nodes.begin(), cluster.nodes.end(), has_api);
   return auth_ == cluster.auth && profile_ == cluster.profile && trust_ == trust &&
-         can_ask != nodes_.empty();
+         asked_nodes(cluster, trust).empty() == nodes_.empty();
 }
 
 void TokenKeep::take_nodes(const ClusterConfig& cluster, Milliseconds timeout) {
   timeout_ = timeout;
-  nodes_.clear();
-  for (std::size_t place = 0; place < cluster.nodes.size(); ++place) {
-    const NodeConfig& node = cluster.nodes[place];
-    if (node.api_url.empty()) continue;
-    AskedNode asked;
-    asked.place = place;
-    BAO_CHECK(parse_url(node.api_url, asked.api));
-    asked.server_name = node.server_name.empty() ? cluster.server_name : node.server_name;
-    nodes_.push_back(std::move(asked));
-  }
+  nodes_ = asked_nodes(cluster, trust_);
 }
 
 void TokenKeep::start(const Moment& moment) {
@@ -97,8 +79,7 @@ void TokenKeep::note_found(SecretFile& file, SecretFile::Found found, const Mome
               {{"credential", name_}, {"file", file.path()}, {"problem", file.problem()->detail}});
     const bool nothing = !auth_.logs_in() && file.secret() == nullptr;
     if (nothing) {
-      slot_->set(
-          std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, {}, *file.problem()}));
+      slot_->set(std::make_shared<const TokenInForce>(TokenInForce{.why = *file.problem()}));
       outside_.changed();
     }
   }
@@ -197,7 +178,7 @@ std::optional<Error> TokenKeep::log_in(const Moment& moment) {
 }
 
 // The active node first: others pass most of this on to it.
-const TokenKeep::AskedNode& TokenKeep::node_for(std::size_t attempt) {
+const AskedNode& TokenKeep::node_for(std::size_t attempt) {
   if (attempt == 0) {
     // Kept for the attempts that follow: each goes to another node, whoever becomes active.
     first_ = 0;
@@ -210,18 +191,7 @@ const TokenKeep::AskedNode& TokenKeep::node_for(std::size_t attempt) {
 
 void TokenKeep::send(TokenRequest what, Purpose purpose, const Moment& moment) {
   const AskedNode& node = node_for(order_.attempt);
-  Request request;
-  request.url = node.api;
-  request.url.path = std::move(what.path);
-  request.server_name = node.server_name;
-  request.trust = trust_;
-  request.bearer = std::move(what.bearer);
-  request.json_body = std::move(what.json_body);
-  request.secret_body = std::move(what.secret_body);
-  request.secret_answer = true;
-  request.deadline = moment.now + timeout_;
-  request.body_bytes_max = kAnswerBytesMax;
-  outside_.send(std::move(request), order_.id, purpose);
+  outside_.send(to_request(std::move(what), node, moment.now + timeout_), order_.id, purpose);
 }
 
 void TokenKeep::take(std::uint64_t order, Purpose purpose, Answer answer, const Moment& moment) {
@@ -279,7 +249,7 @@ void TokenKeep::publish(const Moment& moment) {
 
 void TokenKeep::put_in_force(const TokenStatus& status, const Moment& moment) {
   constexpr Milliseconds kFresh{2'000};
-  TokenInForce token{nullptr, 0, {}, status.why};
+  TokenInForce token{.why = status.why};
   if (status.in_force != 0) {
     token.secret = secrets_.at(status.in_force);
     token.generation = before_ + status.in_force;

@@ -431,6 +431,25 @@ TEST_CASE("a login goes to the active node first, and each attempt to the next o
   CHECK(keeping.metric("bao_token_expiry_timestamp_seconds") == "1062");
 }
 
+TEST_CASE("attempts of a login ask each node once, whoever becomes active meanwhile") {
+  const Folder folder;
+  Keeping keeping(cluster(by_approle(folder.write("role", "role-1"), folder.write("id", "id-1"))));
+  keeping.note({{}, 0, 0, 1});
+  keeping.start();
+  for (const char* address : {"10.0.0.2:8200", "10.0.0.3:8200", "10.0.0.1:8200"}) {
+    CHECK(keeping.asked(kAppRole).url.authority() == address);
+    keeping.note({{}, 0, 0, 0});
+    keeping.answer(failed(ErrorCode::kConnect));
+    keeping.pass(Milliseconds(0));
+  }
+  CHECK(keeping.asks_nothing());
+  keeping.pass(seconds(2));
+  CHECK(keeping.asked(kAppRole).url.authority() == "10.0.0.2:8200");
+  keeping.answer(logged_in_answer("s.of-login", 60));
+  // The next task is another one, and goes to the node that is active by then.
+  CHECK(keeping.asked(kCheck).url.authority() == "10.0.0.1:8200");
+}
+
 TEST_CASE("a node's own name is what its certificate is verified for") {
   const Folder folder;
   ClusterConfig named = cluster(by_file(folder.write("token", "s.first")), 2);

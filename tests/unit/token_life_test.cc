@@ -170,6 +170,34 @@ TEST_CASE("token life: asked to try now, no second login is sent beside the one 
   CHECK(token.orders == 1);
 }
 
+TEST_CASE("token life: asked to try now during a login that fails, the next one is sent at once") {
+  TokenDriver token(of_login(3));
+  token.start();
+  for (int i = 0; i < 3; ++i) token.answer(error(ErrorCode::kTimeout));
+  token.pass_to_wake();
+  REQUIRE(token.asks(TokenTask::kLogIn));
+  token.try_now();
+  CHECK(token.orders == 4);
+  token.answer(error(ErrorCode::kTimeout));
+  CHECK(token.asks(TokenTask::kLogIn));
+  CHECK(token.orders == 5);
+  // From here on as at the start: the third of them waits.
+  token.answer(error(ErrorCode::kTimeout));
+  REQUIRE(token.asks(TokenTask::kLogIn));
+  token.answer(error(ErrorCode::kTimeout));
+  CHECK_FALSE(token.under_way);
+  CHECK(token.pass_to_wake() == seconds(1));
+}
+
+TEST_CASE("token life: asked to try now during a login that is denied, the next one waits") {
+  TokenDriver token(of_login(3));
+  token.start();
+  token.try_now();
+  token.answer(error(ErrorCode::kLoginFailed));
+  CHECK_FALSE(token.under_way);
+  CHECK(token.pass_to_wake() == seconds(10));
+}
+
 // --- the check ---
 
 TEST_CASE("token life: an unanswered check asks the next node at once") {

@@ -1,8 +1,10 @@
 #include "bao_exporter/poller.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <string>
+#include <string_view>
 
 #include "bao_exporter/outcome.h"
 
@@ -111,16 +113,18 @@ void Poller::take_replacement(TimePoint now) {
     plan_generation_ = plan->generation;
   }
   for (std::size_t target = 0; target < running_.size(); ++target) transport_.cancel(target);
+  std::map<std::string_view, std::size_t> by_name;
+  for (std::size_t old = 0; old < proven_.size(); ++old) by_name[plan_.targets[old].log_name] = old;
   std::vector<std::shared_ptr<const TokenInForce>> proven(plan->targets.size());
   for (std::size_t target = 0; target < proven.size(); ++target) {
+    const PollTarget& after = plan->targets[target];
+    const auto old = by_name.find(after.log_name);
+    if (old == by_name.end()) continue;
     // Whoever keeps its name and the place that its tokens come from keeps what it took.
-    for (std::size_t old = 0; old < proven_.size(); ++old) {
-      const PollTarget& before = plan_.targets[old];
-      const PollTarget& after = plan->targets[target];
-      const bool same = before.log_name == after.log_name && before.token == after.token &&
-                        before.metrics.authority() == after.metrics.authority();
-      if (same) proven[target] = proven_[old];
-    }
+    const PollTarget& before = plan_.targets[old->second];
+    const bool same =
+        before.token == after.token && before.metrics.authority() == after.metrics.authority();
+    if (same) proven[target] = proven_[old->second];
   }
   plan_ = *std::move(plan);
   proven_ = std::move(proven);
@@ -149,14 +153,10 @@ void Poller::start_polls(const std::vector<std::size_t>& targets, bool second_lo
     result.generation = plan_.generation;
     result.second_look = second_look;
     result.started = now;
-    running_[target].emplace(Running{NodePoll(what.has_api, what.same_origin(), what.active_only),
-                                     std::move(result),
-                                     now + plan_.poll.timeout,
-                                     PollQuestion::kHealth,
-                                     false,
-                                     {},
-                                     0,
-                                     nullptr});
+    running_[target].emplace(
+        Running{.machine = NodePoll(what.has_api, what.same_origin(), what.active_only),
+                .result = std::move(result),
+                .deadline = now + plan_.poll.timeout});
     ask(target, running_[target]->machine.start());
   }
 }

@@ -6,22 +6,15 @@
 
 namespace bao_exporter {
 
-namespace {
-
-constexpr std::size_t kAnswerBytesMax = std::size_t{64} << 10;
-
-}  // namespace
-
-TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster, Milliseconds timeout) {
+TokenLifeOptions TokenKeep::options_of(const ClusterConfig& cluster, std::size_t nodes,
+                                       Milliseconds timeout) {
   TokenLifeOptions options;
   options.logs_in = cluster.auth.logs_in();
   options.renew = cluster.auth.renew;
   options.refuse_excess = cluster.auth.refuse_excess;
   options.accept_root = cluster.profile == Profile::kDemo;
-  options.nodes = static_cast<std::size_t>(
-      std::count_if(cluster.nodes.begin(), cluster.nodes.end(),
-                    [](const NodeConfig& node) { return !node.api_url.empty(); }));
-  options.can_ask = options.nodes > 0;
+  options.nodes = nodes;
+  options.can_ask = nodes > 0;
   // The polls that wait for the first token have to ask for metrics with it, too.
   options.check_patience = std::min(options.check_patience, timeout / 2);
   return options;
@@ -35,9 +28,9 @@ TokenKeep::TokenKeep(const ClusterConfig& cluster, std::shared_ptr<const TlsTrus
       trust_(std::move(trust)),
       timeout_(timeout),
       outside_(std::move(outside)),
-      life_(options_of(cluster, timeout)),
+      nodes_(asked_nodes(cluster, trust_)),
+      life_(options_of(cluster, nodes_.size(), timeout)),
       before_(generations) {
-  take_nodes(cluster, timeout);
   const SecretFileRules rules{auth_.allow_group_read};
   const auto open = [&](const std::string& path, std::optional<SecretFile>& file) {
     if (!path.empty()) files_.push_back(&file.emplace(path, rules));
@@ -52,24 +45,13 @@ TokenKeep::~TokenKeep() = default;
 
 bool TokenKeep::fits(const ClusterConfig& cluster,
                      const std::shared_ptr<const TlsTrust>& trust) const {
-  const auto has_api = [](const NodeConfig& node) { return !node.api_url.empty(); };
-  const bool can_ask = std::any_of(cluster.nodes.begin(), cluster.nodes.end(), has_api);
   return auth_ == cluster.auth && profile_ == cluster.profile && trust_ == trust &&
-         can_ask != nodes_.empty();
+         asked_nodes(cluster, trust).empty() == nodes_.empty();
 }
 
 void TokenKeep::take_nodes(const ClusterConfig& cluster, Milliseconds timeout) {
   timeout_ = timeout;
-  nodes_.clear();
-  for (std::size_t place = 0; place < cluster.nodes.size(); ++place) {
-    const NodeConfig& node = cluster.nodes[place];
-    if (node.api_url.empty()) continue;
-    AskedNode asked;
-    asked.place = place;
-    BAO_CHECK(parse_url(node.api_url, asked.api));
-    asked.server_name = node.server_name.empty() ? cluster.server_name : node.server_name;
-    nodes_.push_back(std::move(asked));
-  }
+  nodes_ = asked_nodes(cluster, trust_);
 }
 
 void TokenKeep::start(const Moment& moment) {
@@ -97,16 +79,20 @@ void TokenKeep::note_found(SecretFile& file, SecretFile::Found found, const Mome
               {{"credential", name_}, {"file", file.path()}, {"problem", file.problem()->detail}});
     const bool nothing = !auth_.logs_in() && file.secret() == nullptr;
     if (nothing) {
-      slot_->set(
-          std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, {}, *file.problem()}));
+      slot_->set(std::make_shared<const TokenInForce>(TokenInForce{.why = *file.problem()}));
       outside_.changed();
     }
   }
   if (found != SecretFile::Found::kNew) return;
-  if (&file == (secret_id_ ? &*secret_id_ : nullptr)) unwrapped_ = nullptr;
+  forget_unwrapped(file);
   if (auth_.logs_in()) return take_step(life_.try_now(moment), moment);
   secrets_[file.generation()] = file.secret();
   take_step(life_.token_read(file.generation(), moment), moment);
+}
+
+// It came out of what the file had in it before.
+void TokenKeep::forget_unwrapped(const SecretFile& changed) {
+  if (secret_id_ && &changed == &*secret_id_) unwrapped_ = nullptr;
 }
 
 void TokenKeep::time_came(const Moment& moment) { take_step(life_.time_came(moment), moment); }
@@ -145,7 +131,7 @@ std::uint64_t TokenKeep::generations() const {
 
 void TokenKeep::take_step(TokenSteps steps, const Moment& moment) {
   for (;;) {
-    for (const TokenNote& note : steps.notes) tell(note, moment);
+    for (const TokenNote& note : steps.notes) tell(note);
     if (!steps.order) break;
     order_ = *steps.order;
     const std::optional<Error> error = carry_out(order_, moment);
@@ -174,9 +160,7 @@ std::optional<Error> TokenKeep::carry_out(const TokenOrder& order, const Moment&
 std::optional<Error> TokenKeep::log_in(const Moment& moment) {
   for (SecretFile* file : files_) {
     const SecretFile::Found found = file->read();  // service account tokens are short-lived
-    if (file == (secret_id_ ? &*secret_id_ : nullptr) && found == SecretFile::Found::kNew) {
-      unwrapped_ = nullptr;
-    }
+    if (found == SecretFile::Found::kNew) forget_unwrapped(*file);
     if (file->problem()) return file->problem();
   }
   if (auth_.secret_id_wrapped && unwrapped_ == nullptr) {
@@ -194,7 +178,7 @@ std::optional<Error> TokenKeep::log_in(const Moment& moment) {
 }
 
 // The active node first: others pass most of this on to it.
-const TokenKeep::AskedNode& TokenKeep::node_for(std::size_t attempt) {
+const AskedNode& TokenKeep::node_for(std::size_t attempt) {
   if (attempt == 0) {
     // Kept for the attempts that follow: each goes to another node, whoever becomes active.
     first_ = 0;
@@ -207,18 +191,7 @@ const TokenKeep::AskedNode& TokenKeep::node_for(std::size_t attempt) {
 
 void TokenKeep::send(TokenRequest what, Purpose purpose, const Moment& moment) {
   const AskedNode& node = node_for(order_.attempt);
-  Request request;
-  request.url = node.api;
-  request.url.path = std::move(what.path);
-  request.server_name = node.server_name;
-  request.trust = trust_;
-  request.bearer = std::move(what.bearer);
-  request.json_body = std::move(what.json_body);
-  request.secret_body = std::move(what.secret_body);
-  request.secret_answer = true;
-  request.deadline = moment.now + timeout_;
-  request.body_bytes_max = kAnswerBytesMax;
-  outside_.send(std::move(request), order_.id, purpose);
+  outside_.send(to_request(std::move(what), node, moment.now + timeout_), order_.id, purpose);
 }
 
 void TokenKeep::take(std::uint64_t order, Purpose purpose, Answer answer, const Moment& moment) {
@@ -276,7 +249,7 @@ void TokenKeep::publish(const Moment& moment) {
 
 void TokenKeep::put_in_force(const TokenStatus& status, const Moment& moment) {
   constexpr Milliseconds kFresh{2'000};
-  TokenInForce token{nullptr, 0, {}, status.why};
+  TokenInForce token{.why = status.why};
   if (status.in_force != 0) {
     token.secret = secrets_.at(status.in_force);
     token.generation = before_ + status.in_force;
@@ -287,64 +260,65 @@ void TokenKeep::put_in_force(const TokenStatus& status, const Moment& moment) {
   slot_->set(std::make_shared<const TokenInForce>(std::move(token)));
 }
 
-void TokenKeep::tell(const TokenNote& note, const Moment&) {
+void TokenKeep::count(TokenNote::Kind kind) {
   using Kind = TokenNote::Kind;
   OwnMetrics& metrics = outside_.metrics;
+  switch (kind) {
+    case Kind::kLoggedIn:
+      return metrics.count_login(name_, TokenResult::kSuccess);
+    case Kind::kLoginDenied:
+      return metrics.count_login(name_, TokenResult::kDenied);
+    case Kind::kLoginError:
+      return metrics.count_login(name_, TokenResult::kError);
+    case Kind::kRenewed:
+      return metrics.count_renewal(name_, TokenResult::kSuccess);
+    case Kind::kRenewalDenied:
+      return metrics.count_renewal(name_, TokenResult::kDenied);
+    case Kind::kRenewalError:
+      return metrics.count_renewal(name_, TokenResult::kError);
+    default:
+      return;
+  }
+}
+
+void TokenKeep::tell(const TokenNote& note) {
+  using Kind = TokenNote::Kind;
+  count(note.kind);
   const std::string generation = std::to_string(before_ + note.generation);
-  const std::string policy = "give it the policy that `bao-exporter policy` prints";
+  const auto say = [&](auto level, std::string_view message) {
+    level(message, {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+  };
+  const auto say_policy = [&](auto level, std::string_view message) {
+    level(message, {{"credential", name_},
+                    {"generation", generation},
+                    {"detail", note.detail},
+                    {"remedy", "give it the policy that `bao-exporter policy` prints"}});
+  };
   switch (note.kind) {
     case Kind::kLoggedIn:
-      metrics.count_login(name_, TokenResult::kSuccess);
-      return log::info(
-          "logged in",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::info, "logged in");
     case Kind::kLoginDenied:
     case Kind::kLoginError:
-      metrics.count_login(
-          name_, note.kind == Kind::kLoginDenied ? TokenResult::kDenied : TokenResult::kError);
       return log::warn("login failed", {{"credential", name_}, {"detail", note.detail}});
     case Kind::kRenewed:
-      metrics.count_renewal(name_, TokenResult::kSuccess);
-      return log::debug(
-          "token renewed",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::debug, "token renewed");
     case Kind::kRenewalDenied:
     case Kind::kRenewalError:
-      metrics.count_renewal(
-          name_, note.kind == Kind::kRenewalDenied ? TokenResult::kDenied : TokenResult::kError);
-      return log::warn(
-          "renewal failed",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::warn, "renewal failed");
     case Kind::kNotRenewable:
-      return log::warn(
-          "token cannot be renewed",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::warn, "token cannot be renewed");
     case Kind::kLifeUnknown:
-      return log::warn("token life unknown", {{"credential", name_},
-                                              {"generation", generation},
-                                              {"detail", note.detail},
-                                              {"remedy", policy}});
+      return say_policy(log::warn, "token life unknown");
     case Kind::kInForce:
       return log::info("token in force", {{"credential", name_}, {"generation", generation}});
     case Kind::kExcess:
-      return log::warn("token may too much", {{"credential", name_},
-                                              {"generation", generation},
-                                              {"detail", note.detail},
-                                              {"remedy", policy}});
+      return say_policy(log::warn, "token may too much");
     case Kind::kExcessUnknown:
-      return log::warn("token power unknown", {{"credential", name_},
-                                               {"generation", generation},
-                                               {"detail", note.detail},
-                                               {"remedy", policy}});
+      return say_policy(log::warn, "token power unknown");
     case Kind::kRefused:
-      return log::error("token refused", {{"credential", name_},
-                                          {"generation", generation},
-                                          {"detail", note.detail},
-                                          {"remedy", policy}});
+      return say_policy(log::error, "token refused");
     case Kind::kRejected:
-      return log::warn(
-          "token rejected",
-          {{"credential", name_}, {"generation", generation}, {"detail", note.detail}});
+      return say(log::warn, "token rejected");
   }
 }
 

@@ -20,6 +20,7 @@
 #include "bao_exporter/token.h"
 #include "bao_exporter/token_life.h"
 #include "bao_exporter/transport.h"
+#include "token_request.h"
 
 namespace bao_exporter {
 
@@ -46,8 +47,9 @@ class TokenKeep {
   void take_nodes(const ClusterConfig& cluster, Milliseconds timeout);
 
   void start(const Moment& moment);
-  // Looks at the files; `at_once`: also at one that may still be written, and tries what waits.
+  // Looks at the files; at one that may still be written only at the next look.
   void look(const Moment& moment);
+  // Reads all of them, and tries at once what waits for its next try (SIGHUP).
   void look_now(const Moment& moment);
   void time_came(const Moment& moment);
   void take(std::uint64_t order, Purpose purpose, Answer answer, const Moment& moment);
@@ -59,20 +61,16 @@ class TokenKeep {
   [[nodiscard]] std::uint64_t generations() const;
 
  private:
-  struct AskedNode {
-    std::size_t place = 0;  // in the cluster's list
-    Url api;
-    std::string server_name;
-  };
-
-  [[nodiscard]] static TokenLifeOptions options_of(const ClusterConfig& cluster,
+  [[nodiscard]] static TokenLifeOptions options_of(const ClusterConfig& cluster, std::size_t nodes,
                                                    Milliseconds timeout);
   void take_step(TokenSteps steps, const Moment& moment);
-  void tell(const TokenNote& note, const Moment& moment);
+  void count(TokenNote::Kind kind);
+  void tell(const TokenNote& note);
   void publish(const Moment& moment);
   void put_in_force(const TokenStatus& status, const Moment& moment);
   void tell_in_use(std::uint64_t generation);
   void note_found(SecretFile& file, SecretFile::Found found, const Moment& moment);
+  void forget_unwrapped(const SecretFile& changed);
   // Sends what was ordered; an Error when that cannot be.
   [[nodiscard]] std::optional<Error> carry_out(const TokenOrder& order, const Moment& moment);
   [[nodiscard]] std::optional<Error> log_in(const Moment& moment);

@@ -53,6 +53,8 @@ bao_python_test(fault test_http_faults TIMEOUT 400)
 bao_python_test(fault test_body_faults TIMEOUT 500)
 bao_python_test(fault test_identity TIMEOUT 300)
 bao_python_test(fault test_identity_peers TIMEOUT 400)
+bao_python_test(fault test_identity_without_raft TIMEOUT 400)
+bao_python_test(fault test_identity_clusters TIMEOUT 400)
 bao_python_test(fault test_profiles TIMEOUT 300)
 bao_python_test(fault test_failure_table TIMEOUT 300)
 bao_python_test(fault test_rhythm TIMEOUT 300)
@@ -106,4 +108,6 @@ set_tests_properties(deploy/test_systemd_boot PROPERTIES RUN_SERIAL TRUE)  # mea
 
 # What changes while it runs, and a poll loop that hangs.
 bao_python_test(fault test_reload TIMEOUT 600)
+bao_python_test(fault test_reload_secrets TIMEOUT 600)
+bao_python_test(fault test_reload_edges TIMEOUT 600)
 bao_python_test(fault test_stall TIMEOUT 120)

@@ -6,17 +6,17 @@
 #include <random>
 
 #include "bao_exporter/log.h"
+#include "bao_exporter/login.h"
 #include "cli/commands.h"
 #include "cli/doctor_login.h"
 #include "cli/doctor_round.h"
 #include "cli/transport_choice.h"
 #include "materials.h"
+#include "token_request.h"
 
 namespace bao_exporter::cli {
 
 namespace {
-
-constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;
 
 // Everything of one run. Targets of the plan and nodes of the evidence are in one order.
 class Doctor {
@@ -145,16 +145,11 @@ std::optional<Request> Doctor::capability_request(std::size_t cluster, std::size
   }
   if (!sent || !whom || token == nullptr || token->secret == nullptr) return std::nullopt;
   const PollTarget& target = targets_[first + *whom];
-  Request request;
+  Request request = to_request(check_request(token->secret),
+                               {*whom, target.api, target.server_name, target.trust},
+                               Clock::now() + config_.poll.timeout);
   request.channel = first + *whom;
-  request.url = target.api;
-  request.url.path = std::string(kCapabilitiesPath);
-  request.server_name = target.server_name;
-  request.trust = target.trust;
-  request.bearer = token->secret;
-  request.json_body = capabilities_question();
-  request.deadline = Clock::now() + config_.poll.timeout;
-  request.body_bytes_max = kSmallBodyMax;
+  request.secret_answer = false;  // by the connection that its poll has left
   return request;
 }
 

@@ -3,17 +3,22 @@
 #include <utility>
 
 #include "bao_exporter/login.h"
+#include "token_request.h"
 
 namespace bao_exporter::cli {
 
 namespace {
 
-constexpr std::size_t kSmallBodyMax = std::size_t{64} << 10;
 constexpr std::uint64_t kChannel = std::uint64_t{1} << 33;  // beyond those of polls
 
 void put(Slot<TokenInForce>& slot, std::shared_ptr<const Secret> secret, Error why = {}) {
+  const std::uint64_t generation = secret == nullptr ? 0 : 1;
   slot.set(std::make_shared<const TokenInForce>(
-      TokenInForce{std::move(secret), secret == nullptr ? 0U : 1U, {}, std::move(why)}));
+      TokenInForce{.secret = std::move(secret), .generation = generation, .why = std::move(why)}));
+}
+
+Result<std::shared_ptr<const Secret>> load(const std::string& path, const AuthConfig& auth) {
+  return Secret::load(path, {auth.allow_group_read});
 }
 
 Result<LoginSecrets> read_secrets(const AuthConfig& auth) {
@@ -22,7 +27,7 @@ Result<LoginSecrets> read_secrets(const AuthConfig& auth) {
                                  std::pair(&auth.secret_id_file, &secrets.secret_id),
                                  std::pair(&auth.jwt_file, &secrets.jwt)}) {
     if (path->empty()) continue;
-    auto secret = Secret::load(*path, {auth.allow_group_read});
+    auto secret = load(*path, auth);
     if (!secret.ok()) return secret.error();
     *to = std::move(secret).value();
   }
@@ -32,13 +37,6 @@ Result<LoginSecrets> read_secrets(const AuthConfig& auth) {
 // Another node may do better.
 bool nobody_said_no(ErrorCode code) { return code != ErrorCode::kLoginFailed; }
 
-void fill(Request& request, TokenRequest what) {
-  request.url.path = std::move(what.path);
-  request.bearer = std::move(what.bearer);
-  request.json_body = std::move(what.json_body);
-  request.secret_body = std::move(what.secret_body);
-}
-
 }  // namespace
 
 DoctorTokens::DoctorTokens(const Config& config, const Trusts& trusts, Transport& transport)
@@ -47,7 +45,8 @@ DoctorTokens::DoctorTokens(const Config& config, const Trusts& trusts, Transport
 bool DoctorTokens::revoke(const std::string& cluster) {
   Known& known = known_[cluster];
   if (!known.revocation) return false;
-  const Answer answer = ask(*std::exchange(known.revocation, std::nullopt));
+  auto [request, node] = *std::exchange(known.revocation, std::nullopt);
+  const Answer answer = ask(std::move(request), node);
   return answer.answered() && (answer.status == 204 || answer.status == 200);
 }
 
@@ -60,7 +59,7 @@ std::optional<Error> DoctorTokens::get() {
       log_in(cluster, known);
       continue;
     }
-    auto token = Secret::load(cluster.auth.token_file, {cluster.auth.allow_group_read});
+    auto token = load(cluster.auth.token_file, cluster.auth);
     if (!token.ok()) return token.error();
     put(*known.slot, std::move(token).value());
   }
@@ -80,10 +79,8 @@ void DoctorTokens::log_in(const ClusterConfig& cluster, Known& known) {
   }
   auto secrets = read_secrets(cluster.auth);
   if (!secrets.ok()) return fail(secrets.error());
-  for (Request request : templates(cluster)) {
-    Request revocation = request;
-    fill(request, login_request(cluster.auth, secrets.value()));
-    Answer answer = ask(std::move(request));
+  for (AskedNode& node : asked_nodes(cluster, trusts_.at(cluster.cluster))) {
+    Answer answer = ask(login_request(cluster.auth, secrets.value()), node);
     auto login = read_login(answer);
     if (!login.ok()) {
       fail(login.error());
@@ -93,31 +90,14 @@ void DoctorTokens::log_in(const ClusterConfig& cluster, Known& known) {
     evidence.failure.reset();
     evidence.grant = login.value().grant;
     put(*known.slot, login.value().token);
-    fill(revocation, revoke_request(login.value().token));
-    known.revocation = std::move(revocation);
+    known.revocation = {revoke_request(login.value().token), std::move(node)};
     return;
   }
 }
 
-// To each node that can be asked.
-std::vector<Request> DoctorTokens::templates(const ClusterConfig& cluster) const {
-  std::vector<Request> requests;
-  for (const NodeConfig& node : cluster.nodes) {
-    if (node.api_url.empty()) continue;
-    Request request;
-    BAO_CHECK(parse_url(node.api_url, request.url));
-    request.server_name = node.server_name.empty() ? cluster.server_name : node.server_name;
-    request.trust = trusts_.at(cluster.cluster);
-    requests.push_back(std::move(request));
-  }
-  return requests;
-}
-
-Answer DoctorTokens::ask(Request request) {
+Answer DoctorTokens::ask(TokenRequest what, const AskedNode& node) {
+  Request request = to_request(std::move(what), node, Clock::now() + config_.poll.timeout);
   request.channel = kChannel;
-  request.secret_answer = true;
-  request.deadline = Clock::now() + config_.poll.timeout;
-  request.body_bytes_max = kSmallBodyMax;
   std::optional<Answer> answer;
   transport_.start(std::move(request), [&](Answer got) { answer = std::move(got); });
   while (!answer) transport_.run_once(Clock::now() + config_.poll.timeout);

@@ -13,6 +13,7 @@
 #include "bao_exporter/token.h"
 #include "bao_exporter/transport.h"
 #include "materials.h"
+#include "token_request.h"
 
 namespace bao_exporter::cli {
 
@@ -34,15 +35,18 @@ class DoctorTokens {
   [[nodiscard]] bool revoke(const std::string& cluster);
 
  private:
+  struct Revocation {
+    TokenRequest what;
+    AskedNode node;
+  };
   struct Known {
     std::shared_ptr<Slot<TokenInForce>> slot;
     std::optional<LoginEvidence> login;
-    std::optional<Request> revocation;
+    std::optional<Revocation> revocation;
   };
 
   void log_in(const ClusterConfig& cluster, Known& known);
-  [[nodiscard]] std::vector<Request> templates(const ClusterConfig& cluster) const;
-  [[nodiscard]] Answer ask(Request request);
+  [[nodiscard]] Answer ask(TokenRequest what, const AskedNode& node);
 
   const Config& config_;
   const Trusts& trusts_;

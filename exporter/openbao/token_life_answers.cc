@@ -133,8 +133,8 @@ void TokenLife::check_failed(const Error& error, const Moment& moment, TokenStep
   if (rejected) ++checks_rejected_;
   if (!candidate_) return;
   if (rejected && !options_.logs_in && checks_rejected_ == options_.nodes) {
-    steps.notes.push_back({TokenNote::Kind::kRejected, candidate_->generation,
-                           "no node takes the new one; " + error.detail});
+    steps.notes.push_back(
+        {Kind::kRejected, candidate_->generation, "no node takes the new one; " + error.detail});
   }
   const bool unknown_to_all = checks_rejected_ >= kRounds * options_.nodes;
   if (options_.refuse_excess) {

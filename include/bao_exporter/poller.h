@@ -99,7 +99,7 @@ class Poller {
     bool waits_for_token = false;
     TimePoint not_before{};  // of a token that is so fresh that the standby did not know it
     int fresh_tries = 0;
-    std::shared_ptr<const TokenInForce> token;  // sent with the metrics request
+    std::shared_ptr<const TokenInForce> token = nullptr;  // sent with the metrics request
   };
   struct Aside {
     Request request;

@@ -15,8 +15,8 @@ namespace bao_exporter {
 
 // What is in force. A slot with no TokenInForce in it: not decided yet, a poll waits for it.
 struct TokenInForce {
-  std::shared_ptr<const Secret> secret;  // null: none may be sent, for the reason `why`
-  std::uint64_t generation = 0;          // counts the tokens of the cluster, from 1
+  std::shared_ptr<const Secret> secret = nullptr;  // null: none may be sent, for the reason `why`
+  std::uint64_t generation = 0;                    // counts the tokens of the cluster, from 1
   // Of a login: until then a standby may not know it yet, and is asked again. (Measured on OpenBao
   // 2.7.2: 62 to 120 ms after the login it does.)
   TimePoint fresh_until{};

@@ -306,7 +306,8 @@ def cause_problems(text: str, live: Live) -> list[str]:
 
 def log_messages(sources: str) -> set[str]:
     """The constant text of every event that the program logs."""
-    logged = re.findall(r'log::(?:debug|info|warn|error)\)?\(\s*"([^"]+)"', sources)
+    # log::warn("...", and where a helper adds the fields: say(log::warn, "..."
+    logged = re.findall(r'log::(?:debug|info|warn|error)(?:\)?\(|,)\s*"([^"]+)"', sources)
     return set(logged) | set(re.findall(r'msg=\\"([^"\\]+)\\"', sources))
 
 

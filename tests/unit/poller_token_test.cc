@@ -25,7 +25,15 @@ std::shared_ptr<const Secret> secret(int number) {
 }
 
 std::shared_ptr<const TokenInForce> none(ErrorCode why) {
-  return std::make_shared<const TokenInForce>(TokenInForce{nullptr, 0, {}, {why, "told by a test"}});
+  return std::make_shared<const TokenInForce>(TokenInForce{.why = {why, "told by a test"}});
+}
+
+// Of a login, just now: a standby may not know it yet.
+std::shared_ptr<const TokenInForce> fresh(std::shared_ptr<const Secret> secret,
+                                          std::uint64_t generation,
+                                          TimePoint until = Clock::now() + std::chrono::hours(1)) {
+  return std::make_shared<const TokenInForce>(
+      TokenInForce{.secret = std::move(secret), .generation = generation, .fresh_until = until});
 }
 
 PollTarget with_token(int number, std::shared_ptr<const TokenSlot> slot) {
@@ -259,6 +267,55 @@ TEST_CASE("a rejected first token is not tried twice in a poll") {
   CHECK(sent_with(one.begin()) == "token-1");
   const PollResult result = one.end(json(403, kDenied));
   CHECK(result.token_taken == 0);
+  CHECK(result.token_rejected == 1);
+  CHECK(one.nothing_more_was_asked());
+}
+
+TEST_CASE(
+    "a standby that does not know a fresh login's token yet is asked again in the same poll") {
+  OneNode one(Milliseconds{60'000});
+  one.slot->set(fresh(secret(1), 1));
+  const Request first = one.begin();
+  const TimePoint rejected = Clock::now();
+  one.reply(json(400, kCannotForward));
+  const Request again = one.next();
+  CHECK(Clock::now() - rejected >= Milliseconds(50));
+  CHECK(sent_with(again) == "token-1");
+  CHECK(again.url.path == first.url.path);
+  CHECK(again.deadline == first.deadline);
+  const PollResult result = one.end(exposition("a 1\n"));
+  CHECK(result.token_taken == 1);
+  CHECK(result.token_rejected == 0);
+  CHECK(result.answers.metrics->status == 200);
+}
+
+TEST_CASE("a standby that rejects a fresh login's token is asked with it four more times at most") {
+  OneNode one(Milliseconds{60'000});
+  one.slot->set(fresh(secret(1), 1));
+  (void)one.begin();
+  for (int again = 0; again < 4; ++again) {
+    one.reply(json(400, kCannotForward));
+    CHECK(sent_with(one.next()) == "token-1");
+  }
+  const PollResult result = one.end(json(400, kCannotForward));
+  CHECK(result.token_taken == 0);
+  CHECK(result.token_rejected == 1);
+  CHECK(one.nothing_more_was_asked());
+}
+
+TEST_CASE("only a standby's rejection of a token that is fresh is not taken at its word") {
+  OneNode one(Milliseconds{60'000});
+  Answer answer = json(400, kCannotForward);
+  SECTION("the login was long ago") {
+    one.slot->set(fresh(secret(1), 1, Clock::now() - Milliseconds{1}));
+  }
+  SECTION("it comes out of a file") { one.slot->set(in_force(secret(1), 1)); }
+  SECTION("the active node says so") {
+    one.slot->set(fresh(secret(1), 1));
+    answer = json(403, kDenied);
+  }
+  (void)one.begin();
+  const PollResult result = one.end(answer);
   CHECK(result.token_rejected == 1);
   CHECK(one.nothing_more_was_asked());
 }

@@ -107,7 +107,8 @@ using TokenSlot = Slot<TokenInForce>;
 
 inline std::shared_ptr<const TokenInForce> in_force(std::shared_ptr<const Secret> secret,
                                                     std::uint64_t generation) {
-  return std::make_shared<const TokenInForce>(TokenInForce{std::move(secret), generation, {}, {}});
+  return std::make_shared<const TokenInForce>(
+      TokenInForce{.secret = std::move(secret), .generation = generation});
 }
 
 }  // namespace bao_exporter::test

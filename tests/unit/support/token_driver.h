@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "../catch.h"
 #include "bao_exporter/token_life.h"
 
 namespace bao_exporter::test {
@@ -136,6 +137,24 @@ inline TokenLifeOptions of_file(std::size_t nodes = 1) {
   TokenLifeOptions options;
   options.nodes = nodes;
   return options;
+}
+
+// In force, with nothing under way.
+inline TokenDriver with_login(Grant with, const TokenLifeOptions& options = of_login()) {
+  TokenDriver token(options);
+  token.start();
+  token.log_in(with);
+  REQUIRE(token.in_force() == 1);
+  REQUIRE_FALSE(token.under_way);
+  return token;
+}
+
+inline TokenDriver with_file(Grant with, const TokenLifeOptions& options = of_file()) {
+  TokenDriver token(options);
+  token.read_good(1, with);
+  REQUIRE(token.in_force() == 1);
+  REQUIRE_FALSE(token.under_way);
+  return token;
 }
 
 }  // namespace bao_exporter::test

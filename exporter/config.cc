@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <utility>
 
 #include "config_auth.h"
+#include "config_certctl.h"
+#include "config_parts.h"
 #include "config_reader.h"
 #include "config_url.h"
 #include "config_values.h"
@@ -25,10 +26,7 @@ constexpr std::size_t kSamplesMax = 10'000'000;
 constexpr std::size_t kLabelsMax = 1'000;
 constexpr int kConnectionsMax = 10'000;
 constexpr int kNodesMax = 10'000;
-constexpr std::string_view kSystemStore = "system";
 constexpr std::string_view kMetricsPath = "/v1/sys/metrics";
-constexpr std::string_view kNameForm =
-    "must be 1 to 63 letters, digits and . _ - and start with a letter or digit";
 
 constexpr std::array<Word<Profile>, 3> kProfiles = {
     {{"active", Profile::kActive}, {"all_nodes", Profile::kAllNodes}, {"demo", Profile::kDemo}}};
@@ -43,36 +41,13 @@ constexpr std::array<Word<LogFormat>, 2> kLogFormats = {
 constexpr std::array<Word<std::string_view>, 2> kTlsVersions = {{{"1.2", "1.2"}, {"1.3", "1.3"}}};
 constexpr std::array<Word<bool>, 2> kMetricsAuth = {{{"token", true}, {"none", false}}};
 
-// What is unique in the whole file, and the line where it was first seen.
+// What is unique in the whole file.
 struct Seen {
-  std::map<std::string, int> clusters;
-  std::map<std::string, int> api_urls;
-  std::map<std::string, int> metrics_urls;
+  FirstSeen clusters;
+  FirstSeen certctls;
+  FirstSeen api_urls;
+  FirstSeen metrics_urls;
 };
-
-void refuse_duplicate(TableReader& table, std::string_view key, const std::string& value,
-                      std::map<std::string, int>& seen, const std::string& text) {
-  if (value.empty() || !table.sound(key)) return;
-  const auto [at, is_new] = seen.emplace(value, table.line(key));
-  if (!is_new) table.complain(key, text + " (line " + std::to_string(at->second) + ")");
-}
-
-void read_name(TableReader& table, std::string_view key, std::string& to,
-               std::map<std::string, int>& seen, const std::string& what) {
-  table.text(key, to);
-  table.require(key, "give the " + what + " a name");
-  if (!table.sound(key)) return;
-  if (!is_name(to)) return table.complain(key, std::string(kNameForm));
-  refuse_duplicate(table, key, to, seen,
-                   "the name '" + to + "' is taken by an earlier " + what + "; give another one");
-}
-
-void read_server_name(TableReader& table, std::string& to) {
-  table.text("server_name", to);
-  if (table.sound("server_name") && !to.empty() && !is_host(to)) {
-    table.complain("server_name", "must be a DNS name or an IP address, as the certificate has it");
-  }
-}
 
 void read_addresses(TableReader& table, std::vector<std::string>& to) {
   table.text_or_list("address", to);
@@ -266,8 +241,8 @@ void refuse_same_address(TableReader& table, const NodeConfig& node, Seen& seen)
   }
 }
 
-void read_node(TableReader& table, Profile profile, NodeConfig& node,
-               std::map<std::string, int>& names, Seen& seen) {
+void read_node(TableReader& table, Profile profile, NodeConfig& node, FirstSeen& names,
+               Seen& seen) {
   read_name(table, "name", node.name, names, "node");
   read_url(table, "api_url", true, profile, node.api_url);
   read_url(table, "metrics_url", false, profile, node.metrics_url);
@@ -311,7 +286,7 @@ void read_cluster(TableReader& table, ClusterConfig& cluster, Seen& seen) {
   table.integer("expected_nodes", cluster.expected_nodes, 0, kNodesMax);
   table.not_yet({"node_local", "discovery"});
   table.table("auth", [&](TableReader& auth) { read_auth(auth, cluster.auth); });
-  std::map<std::string, int> names;
+  FirstSeen names;
   table.tables("node", [&](TableReader& node) {
     read_node(node, cluster.profile, cluster.nodes.emplace_back(), names, seen);
   });
@@ -320,14 +295,11 @@ void read_cluster(TableReader& table, ClusterConfig& cluster, Seen& seen) {
   }
 
   check_auth(table, cluster);
+  const bool group = cluster.auth.allow_group_read;
   if (is_all_plain(cluster)) {
     cluster.ca_file.clear();
-  } else if (table.sound("ca_file") && cluster.ca_file.empty()) {
-    table.complain("ca_file", "must not be empty; name a file, or \"system\"");
-  }
-  const bool group = cluster.auth.allow_group_read;
-  if (cluster.ca_file != kSystemStore) {
-    table.names_file("ca_file", cluster.ca_file, NamedFile::Kind::kCertificate, group);
+  } else {
+    check_ca_file(table, cluster.ca_file, group);
   }
   table.names_file("client_cert_file", cluster.client_cert_file, NamedFile::Kind::kCertificate,
                    group);
@@ -342,13 +314,19 @@ void read_config(TableReader& top, Config& config) {
   top.table("limits", [&](TableReader& table) { read_limits(table, config.limits); });
   top.table("output", [&](TableReader& table) { read_output(table, config.output); });
   top.table("log", [&](TableReader& table) { read_log(table, config.log); });
-  top.not_yet({"shard", "certctl"});
+  top.not_yet({"shard"});
   Seen seen;
   top.tables("openbao", [&](TableReader& table) {
     read_cluster(table, config.clusters.emplace_back(), seen);
   });
-  if (config.clusters.empty() && top.sound("openbao")) {
-    top.complain("openbao", "is required; add an [[openbao]] for each cluster");
+  top.tables("certctl", [&](TableReader& table) {
+    read_certctl(table, config.certctls.emplace_back(), seen.certctls, seen.clusters);
+  });
+  const bool none = config.clusters.empty() && config.certctls.empty();
+  if (none && top.sound("openbao") && top.sound("certctl")) {
+    top.complain("openbao",
+                 "is required where there is no [[certctl]]; add an [[openbao]] for each cluster, "
+                 "or a [[certctl]] for each certctl server");
   }
   top.finish();
 }

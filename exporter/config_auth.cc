@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "config_parts.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -19,7 +21,6 @@ constexpr std::array<Word<Method>, 6> kMethods = {{{"none", Method::kNone},
                                                    {"kubernetes", Method::kKubernetes},
                                                    {"jwt", Method::kJwt},
                                                    {"cert", Method::kCert}}};
-constexpr std::array<Word<bool>, 2> kOnExcess = {{{"warn", false}, {"refuse", true}}};
 constexpr std::string_view kServiceAccountToken =
     "/var/run/secrets/kubernetes.io/serviceaccount/token";
 constexpr std::size_t kMountBytesMax = 128;

@@ -57,7 +57,10 @@ bool is_secret_name(std::string_view name) {
 // The key that names the file which a secret under that name belongs into.
 std::string_view file_key(std::string_view path, std::string_view name) {
   if (path.substr(0, 8) == "listener") return "listener.token_files";
-  if (path.substr(0, 7) != "openbao") return "listener.token_files or openbao.auth.token_file";
+  if (path == "certctl") return "certctl.api_key_file";
+  if (path.substr(0, 7) != "openbao") {
+    return "listener.token_files, openbao.auth.token_file or certctl.api_key_file";
+  }
   if (name == "jwt") return "openbao.auth.jwt_file";
   if (name == "role_id") return "openbao.auth.role_id_file";
   if (name == "secret_id" || name == "wrapping_token") return "openbao.auth.secret_id_file";
@@ -243,6 +246,31 @@ std::size_t TableReader::read_word(std::string_view name,
   }
   complain(name, expected(form));
   return chosen;
+}
+
+void TableReader::words(std::string_view name, std::vector<std::size_t>& to,
+                        const std::vector<std::string_view>& words) {
+  std::vector<std::string> texts;
+  for (const std::size_t chosen : to) texts.emplace_back(words[chosen]);
+  const std::string type = "list of " + quoted_list(words);
+  const auto* value = know(name, type, toml_list(texts));
+  if (value == nullptr) return;
+  const std::string form = "a list of one or more of " + quoted_list(words);
+  texts.clear();
+  read_list(name, *value, form, texts);
+  if (!sound(name)) return;
+  if (texts.empty()) return complain(name, expected(form));
+  std::vector<std::size_t> list;
+  for (const std::string& text : texts) {
+    const auto at = std::find(words.begin(), words.end(), text);
+    if (at == words.end()) return complain(name, expected(form));
+    const auto index = static_cast<std::size_t>(at - words.begin());
+    if (std::find(list.begin(), list.end(), index) != list.end()) {
+      return complain(name, "has " + quoted(*at) + " twice; remove one");
+    }
+    list.push_back(index);
+  }
+  to = std::move(list);
 }
 
 void TableReader::table(std::string_view name, const Read& read) {

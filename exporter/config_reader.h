@@ -64,6 +64,10 @@ class TableReader {
     to = words[read_word(name, texts, chosen)].value;
   }
 
+  // A list of one or more of `words`, none of them twice, as indices into `words`.
+  void words(std::string_view name, std::vector<std::size_t>& to,
+             const std::vector<std::string_view>& words);
+
   using Read = std::function<void(TableReader&)>;
   // [name]: `read` is called also when the table is not there.
   void table(std::string_view name, const Read& read);

@@ -24,13 +24,16 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
-// Those of the tokens are watched by the TokenKeeper, but where a bad one is why a reload was
-// refused.
+// Those of the tokens and of certctl's keys are watched by their keepers, but where a bad one is
+// why a reload was refused.
 std::vector<std::string> files_of(const ConfigOutcome& outcome, bool with_tokens = false) {
   std::set<std::string> of_tokens;
   for (const ClusterConfig& cluster : outcome.config.clusters) {
     const AuthConfig& auth = cluster.auth;
     of_tokens.insert({auth.token_file, auth.jwt_file, auth.role_id_file, auth.secret_id_file});
+  }
+  for (const CertctlConfig& certctl : outcome.config.certctls) {
+    of_tokens.insert(certctl.api_key_file);
   }
   std::vector<std::string> files = {outcome.config.file};
   for (const NamedFile& file : outcome.files) {
@@ -62,7 +65,7 @@ PortFacts facts_of(const Config& config, const std::vector<std::string>& bound) 
 
 bool same_polling(const Config& a, const Config& b) {
   return a.poll == b.poll && a.limits == b.limits && a.output == b.output &&
-         a.clusters == b.clusters;
+         a.clusters == b.clusters && a.certctls == b.certctls;
 }
 
 }  // namespace

@@ -96,6 +96,11 @@ Result<Trusts> load_trusts(const Config& config) {
     if (!trust.ok()) return trust.error();
     trusts.emplace(cluster.cluster, std::move(trust).value());
   }
+  for (const CertctlConfig& certctl : config.certctls) {
+    auto trust = load_trust({certctl.ca_file, "", "", {}});
+    if (!trust.ok()) return trust.error();
+    trusts.emplace(certctl.name, std::move(trust).value());
+  }
   return trusts;
 }
 

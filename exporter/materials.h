@@ -28,7 +28,7 @@ struct TrustFiles {
 [[nodiscard]] Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(
     const ListenerConfig& config);
 
-// Whom to trust, by the cluster's name.
+// Whom to trust, by the name of the cluster or of the certctl server: no name is both.
 using Trusts = std::map<std::string, std::shared_ptr<const TlsTrust>>;
 
 // Reads everything that `config` names of this. Errors: kConfig, kIo, kTokenUnreadable, naming the

@@ -39,7 +39,10 @@ DoctorRound::DoctorRound(NodeBook& book, PollPlan plan, Transport& transport)
       notes_(book.size()),
       under_way_(book.size()) {}
 
-void DoctorRound::run() { poller_.run(stop_.get_token()); }
+void DoctorRound::run() {
+  if (under_way_ == 0) return;  // no node: no poll would ever end
+  poller_.run(stop_.get_token());
+}
 
 void DoctorRound::look_again(const std::vector<std::size_t>& targets) {
   under_way_ += targets.size();

@@ -101,6 +101,8 @@ def make_files(folder: Path, mode: int = 0o600) -> None:
     write_secret(folder / "scrape.token", SCRAPE_TOKEN + "\n", mode)
     write_secret(folder / "openbao-ca.pem", certificate, mode)
     write_secret(folder / "openbao.token", "s.deploy-test\n", mode)
+    write_secret(folder / "certctl-ca.pem", certificate, mode)
+    write_secret(folder / "certctl.key", "deploy-test-key\n", mode)
 
 
 def check(config: Path, environment: dict[str, str] | None = None) -> tuple[int, list[str]]:

@@ -16,7 +16,7 @@ NODE_LABELS = ["cluster", "node_name", "instance", "scrape_profile", "pod", "kub
 OWN_PREFIXES = ("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_")
 
 # Keys whose line in configs/bao-exporter.toml is an example: they have no useful default.
-EXAMPLE_KEYS = {"openbao.cluster", "openbao.node.name", "openbao.node.api_url"}
+EXAMPLE_KEYS = {"openbao.cluster", "openbao.node.name", "openbao.node.api_url", "certctl.name", "certctl.url"}
 
 
 def document(name: str) -> str:

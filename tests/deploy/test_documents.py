@@ -172,7 +172,7 @@ def test_the_page_says_which_keys_need_a_restart():
 def test_the_keys_that_are_known_and_refused_are_refused_as_the_page_says(tmp_path):
     """Each is given to the binary, and no other has those words."""
     part = CONFIGURATION.partition("## Known and refused")[2]
-    tables = re.findall(r"`([a-z_]+\.[a-z_]+|shard|certctl)`", part)
+    tables = re.findall(r"`([a-z_]+\.[a-z_]+|shard)`", part)
     assert len(tables) >= 10
     for name in tables:
         assert f"{name}: is known but not supported" in complaints_about(tmp_path, name), name
@@ -193,12 +193,15 @@ def complaints_about(folder, name: str) -> str:
         ("scrape.token", "short\n", "at least 20 characters"),
         ("tls/tls.key", None, "is not the key of"),
         ("openbao-ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
+        ("certctl-ca.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
+        ("certctl.key", "one-key\nanother-key\n", "more than one line"),
     ],
 )
 def test_check_refuses_what_the_start_refuses(tmp_path, path, text, words):
     assert "what the start would refuse, `check` refuses" in CONFIGURATION
     config = tmp_path / "bao-exporter.toml"
-    shutil.copy(ROOT / "configs/profiles/all-nodes.toml", config)
+    profile = "certctl" if path.startswith("certctl") else "all-nodes"
+    shutil.copy(ROOT / f"configs/profiles/{profile}.toml", config)
     make_files(tmp_path)
     assert check(config) == (0, [])
     if text is None:  # a good key, of another certificate
@@ -228,6 +231,14 @@ def test_the_runbook_begins_with_the_binarys_remedies(reasons, remedies):
     assert remedy_problems(OPERATIONS, remedies) == []
     for reason in reasons:
         assert remedy_problems(OPERATIONS, remedies | {reason: "pray"}) != []
+
+
+def test_the_doctor_ends_where_there_is_no_node(tmp_path):
+    config = tmp_path / "bao-exporter.toml"
+    shutil.copy(ROOT / "configs/profiles/certctl.toml", config)
+    make_files(tmp_path)
+    done = run(BINARY, "doctor", "--config.file", config, timeout=20)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_runbook_has_the_doctors_checks():

@@ -339,7 +339,7 @@ TEST_CASE("no problem quotes a value, whatever key it is given to") {
   for (const ConfigKey& key : keys) {
     const auto dot = key.path.rfind('.');
     const std::string table = key.path.substr(0, dot);
-    const bool in_list = table == "openbao" || table == "openbao.node";
+    const bool in_list = table == "openbao" || table == "openbao.node" || table == "certctl";
     for (const std::string& form : forms) {
       const std::string text =
           (table == "openbao.node" || table == "openbao.auth" ? std::string("[[openbao]]\n")
@@ -513,11 +513,20 @@ TEST_CASE("a mutated configuration gives problems or is valid") {
     check_lines_are_clean(outcome);
     if (!outcome.problems.empty()) continue;
     const Config& config = outcome.config;
-    REQUIRE_FALSE(config.clusters.empty());
+    REQUIRE_FALSE((config.clusters.empty() && config.certctls.empty()));
     REQUIRE(config.poll.timeout < config.poll.interval);
     REQUIRE(config.poll.interval <= config.poll.stale_after);
     REQUIRE((config.listener.demo || !config.listener.token_files.empty()));
     REQUIRE((config.listener.demo || !config.listener.tls_cert_file.empty()));
+    for (const CertctlConfig& certctl : config.certctls) {
+      Url url;
+      REQUIRE(is_name(certctl.name));
+      REQUIRE((parse_url(certctl.url, url) && url.scheme == "https" && url.path.empty()));
+      REQUIRE_FALSE((certctl.api_key_file.empty() || certctl.ca_file.empty()));
+      REQUIRE(certctl.timeout < certctl.interval);
+      REQUIRE(certctl.interval <= certctl.inventory_interval);
+      REQUIRE(certctl.auto_collectors == certctl.collectors.empty());
+    }
     for (const ClusterConfig& cluster : config.clusters) {
       REQUIRE(is_name(cluster.cluster));
       REQUIRE_FALSE(cluster.nodes.empty());

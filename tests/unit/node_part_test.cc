@@ -264,8 +264,9 @@ TEST_CASE("families under our prefixes are left out of the own text where the pl
       "bao_node_up 1\nbao_node_up{x=\"y\"} 1\n# TYPE b gauge\nb 2 17\n"
       "# TYPE certctl_state summary\ncertctl_state_sum 1\n";
   const auto own = [&](const RelabelPlan& plan) {
+    const auto part = render(body, plan);
     std::string text;
-    for (const std::string_view slice : render(body, plan)->own_text()) text += slice;
+    for (const std::string_view slice : part->own_text()) text += slice;
     return text;
   };
   RelabelPlan plan = openbao_like_plan();

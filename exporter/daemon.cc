@@ -57,12 +57,13 @@ PortFacts facts_of(const Config& config, const std::vector<std::string>& bound) 
       facts.nodes.insert(cluster.cluster + "/" + node.name);
     }
   }
+  for (const CertctlConfig& certctl : config.certctls) facts.certctls.insert(certctl.name);
   return facts;
 }
 
 bool same_polling(const Config& a, const Config& b) {
   return a.poll == b.poll && a.limits == b.limits && a.output == b.output &&
-         a.clusters == b.clusters;
+         a.clusters == b.clusters && a.certctls == b.certctls;
 }
 
 }  // namespace

@@ -84,9 +84,7 @@ class Snapshot {
   // By name.
   [[nodiscard]] const std::vector<NodeView>& nodes() const { return nodes_; }
   // "CLUSTER/NAME"; null: not in this snapshot.
-  [[nodiscard]] const NodeView* node(std::string_view name) const {
-    return find(nodes_, name);
-  }
+  [[nodiscard]] const NodeView* node(std::string_view name) const { return find(nodes_, name); }
 
   // By name: every server that is configured.
   [[nodiscard]] const std::vector<ServedCertctl>& certctls() const { return certctls_; }

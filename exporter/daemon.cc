@@ -60,6 +60,7 @@ PortFacts facts_of(const Config& config, const std::vector<std::string>& bound) 
       facts.nodes.insert(cluster.cluster + "/" + node.name);
     }
   }
+  for (const CertctlConfig& certctl : config.certctls) facts.certctls.insert(certctl.name);
   return facts;
 }
 

@@ -92,11 +92,23 @@ bool asks_to_close(const HttpRequest& request) {
 constexpr std::array<Route, 5> kFixedRoutes = {Route::kMetrics, Route::kExporter, Route::kDiscovery,
                                                Route::kDiscoveryCertctl, Route::kDiscoveryExporter};
 constexpr std::string_view kNodePaths = "/metrics/nodes/";
+constexpr std::string_view kCertctlPaths = "/metrics/certctl/";
 
-Route route_of(std::string_view path, const NodeNames& nodes) {
-  if (path.starts_with(kNodePaths)) {
-    return nodes.contains(path.substr(kNodePaths.size())) ? Route::kNode : Route::kNone;
-  }
+// Of one node or certctl server; `name` is set where it has one.
+std::optional<Route> single_route_of(std::string_view path, const NodeNames& nodes,
+                                     const NodeNames& certctls, std::string_view& name) {
+  const auto find = [&](std::string_view prefix, const NodeNames& names, Route route) {
+    const std::string_view rest = path.substr(prefix.size());
+    if (!names.contains(rest)) return Route::kNone;
+    name = rest;
+    return route;
+  };
+  if (path.starts_with(kNodePaths)) return find(kNodePaths, nodes, Route::kNode);
+  if (path.starts_with(kCertctlPaths)) return find(kCertctlPaths, certctls, Route::kCertctl);
+  return std::nullopt;
+}
+
+Route fixed_route_of(std::string_view path) {
   const auto* const at = std::find_if(kFixedRoutes.begin(), kFixedRoutes.end(),
                                       [&](Route route) { return route_name(route) == path; });
   return at == kFixedRoutes.end() ? Route::kNone : *at;
@@ -120,9 +132,9 @@ double quality_of(std::string_view parameters) {
 }  // namespace
 
 std::string_view route_name(Route route) noexcept {
-  constexpr std::array<std::string_view, 7> kNames = {
+  constexpr std::array<std::string_view, 8> kNames = {
       "other", "/metrics",    "/metrics/nodes", "/metrics/exporter",
-      "/sd",   "/sd/certctl", "/sd/exporter"};
+      "/sd",   "/sd/certctl", "/sd/exporter",   "/metrics/certctl"};
   return kNames[static_cast<std::size_t>(route)];
 }
 
@@ -145,7 +157,8 @@ bool accepts_gzip(std::string_view accept_encoding) {
   return named.value_or(any.value_or(0.0)) > 0.0;
 }
 
-Admission admit(const HttpRequest& request, const ScrapeTokens& tokens, const NodeNames& nodes) {
+Admission admit(const HttpRequest& request, const ScrapeTokens& tokens, const NodeNames& nodes,
+                const NodeNames& certctls) {
   Admission admission;
   admission.auth_failure = authenticate(request, tokens, admission.token_name);
   if (admission.auth_failure != AuthFailure::kNone) return admission;
@@ -155,12 +168,12 @@ Admission admit(const HttpRequest& request, const ScrapeTokens& tokens, const No
     return admission;
   }
   admission.close = asks_to_close(request);
-  admission.route = route_of(request.path, nodes);
+  const auto single = single_route_of(request.path, nodes, certctls, admission.node);
+  admission.route = single ? *single : fixed_route_of(request.path);
   if (admission.route == Route::kNone) {
     admission.status = 404;
     return admission;
   }
-  if (admission.route == Route::kNode) admission.node = request.path.substr(kNodePaths.size());
   if (request.method != "GET" && !admission.head) {
     admission.status = 405;
     return admission;

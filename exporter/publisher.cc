@@ -13,7 +13,11 @@ constexpr Milliseconds kPatience{1'000};  // after the first poll of a round has
 
 Publisher::Publisher(const Config& config, std::uint64_t hash_seed, Slot<Snapshot>& snapshots,
                      OwnMetrics& metrics)
-    : poll_(config.poll), snapshots_(snapshots), metrics_(metrics), book_(config, hash_seed) {
+    : poll_(config.poll),
+      snapshots_(snapshots),
+      metrics_(metrics),
+      book_(config, hash_seed),
+      certctl_(config) {
   for (std::size_t i = 0; i < book_.size(); ++i) never_polled_.insert(i);
 }
 
@@ -40,7 +44,19 @@ void Publisher::poll_ended(PollResult result) {
 void Publisher::replace(const Config& config, std::uint64_t generation) {
   {
     std::scoped_lock lock(mutex_);
-    arrived_ = {config, generation, {}, {}, {}, {}};
+    Arrived arrived;
+    arrived.older_certctl = std::move(arrived_.certctl ? arrived_.certctl : arrived_.older_certctl);
+    arrived.config = config;
+    arrived.generation = generation;
+    arrived_ = std::move(arrived);
+  }
+  arrival_.notify_one();
+}
+
+void Publisher::note_certctl(CertctlViews views) {
+  {
+    std::scoped_lock lock(mutex_);
+    arrived_.certctl = std::move(views);
   }
   arrival_.notify_one();
 }
@@ -54,9 +70,12 @@ void Publisher::token_changed(const std::string& cluster) {
 }
 
 void Publisher::run(const std::stop_token& stop) {
+  began_ = Clock::now();
   while (auto arrived = wait(stop)) {
     config_generation_ = arrived->generation;
+    if (arrived->older_certctl) take_certctl(*arrived->older_certctl);
     if (arrived->config) take_config(*arrived->config);
+    if (arrived->certctl) take_certctl(*arrived->certctl);
     for (const std::size_t target : arrived->started) ++under_way_[target];
     for (const std::size_t target : arrived->replaced) note_ended(target);
     for (auto& [target, result] : arrived->ended) take(std::move(result));
@@ -72,10 +91,9 @@ void Publisher::run(const std::stop_token& stop) {
 std::optional<Publisher::Arrived> Publisher::wait(const std::stop_token& stop) {
   const auto something = [this] {
     return arrived_.config || !arrived_.started.empty() || !arrived_.ended.empty() ||
-           !arrived_.token_changed.empty();
+           !arrived_.token_changed.empty() || arrived_.certctl;
   };
-  TimePoint until = Clock::now() + Heartbeat::kLongestWait;
-  if (first_ended_ && never_polled_.empty()) until = std::min(until, *first_ended_ + kPatience);
+  const TimePoint until = next_look(Clock::now());
   std::unique_lock lock(mutex_);
   arrival_.wait_until(lock, stop, until, something);
   if (stop.stop_requested()) return std::nullopt;
@@ -87,6 +105,8 @@ std::optional<Publisher::Arrived> Publisher::wait(const std::stop_token& stop) {
 void Publisher::take_config(const Config& config) {
   poll_ = config.poll;
   book_.replace(config);
+  certctl_.replace(config);
+  if (book_.size() == 0) last_ended_.reset();
   types_ = {};  // ranks are places in the configuration: they are learned anew
   under_way_.clear();
   held_.clear();
@@ -156,31 +176,64 @@ void Publisher::note_ended(std::size_t target) {
   if (at != under_way_.end() && --at->second <= 0) under_way_.erase(at);
 }
 
+void Publisher::take_certctl(const CertctlViews& views) {
+  certctl_.note(views);
+  if (!first_ended_) first_ended_ = Clock::now();
+}
+
+// Before the first publication: a restart shall not end their series for a scrape.
+bool Publisher::waits_for_certctl(TimePoint now) const {
+  return !published_ && !certctl_.complete() && now < began_ + poll_.timeout;
+}
+
+// Without nodes nothing else makes a snapshot follow the one before.
+std::optional<TimePoint> Publisher::next_refresh(TimePoint now) const {
+  if (book_.size() != 0 || metrics_.poll_loop().hung_at(now)) return std::nullopt;
+  return published_ ? *published_ + poll_.interval : began_;
+}
+
+// When there may be something to publish, or a sign of life has to be given.
+TimePoint Publisher::next_look(TimePoint now) const {
+  const TimePoint latest = now + Heartbeat::kLongestWait;
+  if (!never_polled_.empty()) return latest;
+  if (waits_for_certctl(now)) return std::min(latest, began_ + poll_.timeout);
+  if (first_ended_) return std::min(latest, *first_ended_ + kPatience);
+  return std::min(latest, next_refresh(now).value_or(latest));
+}
+
 bool Publisher::publication_due(TimePoint now) const {
-  if (!first_ended_ || !never_polled_.empty()) return false;
+  if (!never_polled_.empty() || waits_for_certctl(now)) return false;
+  const auto refresh = next_refresh(now);
+  if (refresh && now >= *refresh) return true;
+  if (!first_ended_) return false;
   return (under_way_.empty() && held_.empty()) || role_changed_ || now >= *first_ended_ + kPatience;
 }
 
 // What is published without a new poll (after a reload) is not fresher for it.
 TimePoint Publisher::valid_until(TimePoint now) const {
-  return std::min(now, last_ended_.value_or(now)) + poll_.stale_after;
+  // Without nodes there are no polls that tell of the loop that all requests go through.
+  const TimePoint sign =
+      book_.size() == 0 ? metrics_.poll_loop().last() : last_ended_.value_or(now);
+  return std::min(now, sign) + poll_.stale_after;
 }
 
 void Publisher::publish(TimePoint now) {
   const std::vector<std::size_t> ask_again = book_.decide(now, WallClock::now());
   std::vector<std::size_t> nodes;
-  const std::vector<MergeSource> sources = book_.sources(nodes);
+  std::vector<MergeSource> sources = book_.sources(nodes);
+  certctl_.add_sources(sources, static_cast<std::uint32_t>(book_.size()), now);
   Merged merged = merge(sources, types_);
   book_.count_dropped(nodes, merged);
+  certctl_.note_lost(merged, nodes.size());
 
   auto own = std::make_shared<const std::string>(book_.render(/*overdue=*/false));
   Rope body;
   body.append(*own);
   body.own(own);
   body.append(std::move(merged.rope));
-  auto snapshot =
-      std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
-                                       valid_until(now), ++snapshot_generation_, book_.views());
+  auto snapshot = std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
+                                                   valid_until(now), ++snapshot_generation_,
+                                                   book_.views(), certctl_.views(now));
   if (gzip_asked_.exchange(false, std::memory_order_relaxed)) {
     metrics_.note_compressed(snapshot->deflated().bytes.size());
   }
@@ -192,6 +245,7 @@ void Publisher::publish(TimePoint now) {
   snapshots_.set(std::move(snapshot));
   if (tokens_ != nullptr) tokens_->note(book_.token_news());
   first_ended_.reset();
+  published_ = now;
   role_changed_ = false;
   if (!ask_again.empty()) ask_again_(config_generation_, ask_again);
 }

@@ -20,7 +20,7 @@ std::string_view words_for(int status) {
       return "bad request: this port takes no bodies\n";
     case 404:
       return "not found: this port serves /metrics, /metrics/nodes/CLUSTER/NAME, "
-             "/metrics/exporter, /sd, /sd/certctl and /sd/exporter\n";
+             "/metrics/certctl/NAME, /metrics/exporter, /sd, /sd/certctl and /sd/exporter\n";
     case 405:
       return "method not allowed: use GET or HEAD\n";
     default:
@@ -56,27 +56,60 @@ void say_unavailable(Reply& reply, std::string words) {
   add_text(reply.body, std::move(words));
 }
 
+std::string not_served(std::string_view reason, std::string_view name, std::string_view words) {
+  return std::string(reason).append(": ").append(name).append(" is not served: ").append(words) +
+         "\n";
+}
+
+// Of a node or of certctl alike, by the reason that stands in the snapshot; empty: none of these.
+std::string unavailable_for(const Snapshot& snapshot, ErrorCode reason, std::string_view name,
+                            TimePoint now) {
+  if (snapshot.overdue_at(now)) {
+    return not_served("overdue", name, "the exporter has not polled for too long");
+  }
+  switch (reason) {
+    case ErrorCode::kOk:
+      return {};
+    case ErrorCode::kNotPolled:
+      return not_served("not_polled", name, "its first poll has not ended yet");
+    case ErrorCode::kOverdue:
+      return not_served("overdue", name, "it was not polled for too long");
+    default:
+      return not_served(reason_name(reason), name, "its last poll did not give its own samples");
+  }
+}
+
 // Why a node is not served; empty: it is.
 std::string unavailable(const Snapshot& snapshot, const NodeView* node, std::string_view name,
                         TimePoint now) {
-  const auto line = [&](std::string_view reason, std::string_view words) {
-    return std::string(reason).append(": ").append(name).append(words).append("\n");
-  };
-  if (snapshot.overdue_at(now)) {
-    return line("overdue", " is not served: the exporter has not polled for too long");
+  const ErrorCode reason = node == nullptr ? ErrorCode::kNotPolled : node->reason;
+  std::string words = unavailable_for(snapshot, reason, name, now);
+  if (words.empty() && node->text == nullptr) {
+    return not_served(role_name(node->role), name,
+                      "the profile active serves the active node only");
   }
-  if (node == nullptr || node->reason == ErrorCode::kNotPolled) {
-    return line("not_polled", " is not served: its first poll has not ended yet");
+  return words;
+}
+
+// Likewise, of a certctl server.
+std::string unavailable(const Snapshot& snapshot, const ServedCertctl* certctl,
+                        std::string_view name, TimePoint now) {
+  ErrorCode reason = certctl == nullptr ? ErrorCode::kNotPolled : certctl->reason;
+  if (reason == ErrorCode::kOk && now > certctl->valid_until) reason = ErrorCode::kOverdue;
+  return unavailable_for(snapshot, reason, name, now);
+}
+
+// `text` is not null.
+void serve_alone(const std::shared_ptr<const ServedText>& text, bool gzip, Reply& reply) {
+  reply.headers.emplace_back("Content-Type", kExpositionType);
+  reply.headers.emplace_back("Vary", "Accept-Encoding");
+  if (gzip) {
+    reply.headers.emplace_back("Content-Encoding", "gzip");
+    reply.body = compressed(text->deflated(), text, {});
+  } else {
+    reply.body.append(text->rope());
+    reply.body.own(text);
   }
-  if (node->reason != ErrorCode::kOk) {
-    return line(reason_name(node->reason),
-                " is not served: its last poll did not give its own samples");
-  }
-  if (node->text == nullptr) {
-    return line(role_name(node->role),
-                " is not served: the profile active serves the active node only");
-  }
-  return {};
 }
 
 }  // namespace
@@ -88,7 +121,7 @@ ScrapeService::ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeT
 Reply ScrapeService::answer(const HttpRequest& request, TimePoint now) {
   const auto tokens = tokens_.get();
   const auto facts = facts_.get();
-  const Admission admission = admit(request, *tokens, facts->nodes);
+  const Admission admission = admit(request, *tokens, facts->nodes, facts->certctls);
   Reply reply = refuse(admission);
   if (admission.auth_failure != AuthFailure::kNone) {
     metrics_.note_auth_failure(auth_failure_name(admission.auth_failure));
@@ -123,12 +156,14 @@ void ScrapeService::serve(const Admission& admission, const PortFacts& facts, Ti
       return serve_metrics(admission, now, reply);
     case Route::kNode:
       return serve_node(admission, now, reply);
+    case Route::kCertctl:
+      return serve_certctl(admission, now, reply);
     case Route::kExporter:
       return serve_exporter(admission, now, reply);
     case Route::kDiscovery:
     case Route::kDiscoveryCertctl:
     case Route::kDiscoveryExporter:
-      return serve_discovery(admission.route, facts.advertised, now, reply);
+      return serve_discovery(admission.route, facts, now, reply);
     case Route::kNone:
       break;
   }
@@ -153,35 +188,42 @@ void ScrapeService::serve_node(const Admission& admission, TimePoint now, Reply&
   if (std::string words = unavailable(*snapshot, node, admission.node, now); !words.empty()) {
     return say_unavailable(reply, std::move(words));
   }
-  reply.headers.emplace_back("Content-Type", kExpositionType);
-  reply.headers.emplace_back("Vary", "Accept-Encoding");
-  if (admission.gzip) {
-    reply.headers.emplace_back("Content-Encoding", "gzip");
-    reply.body = compressed(node->text->deflated(), node->text, {});
-  } else {
-    reply.body.append(node->text->rope());
-    reply.body.own(node->text);
-  }
+  serve_alone(node->text, admission.gzip, reply);
 }
 
-void ScrapeService::serve_discovery(Route route, const Advertised& advertised, TimePoint now,
+void ScrapeService::serve_certctl(const Admission& admission, TimePoint now, Reply& reply) {
+  const auto snapshot = snapshots_.get();
+  if (snapshot == nullptr) return say_unavailable(reply, std::string(kStarting));
+  const ServedCertctl* certctl = snapshot->certctl(admission.node);
+  if (std::string words = unavailable(*snapshot, certctl, admission.node, now); !words.empty()) {
+    return say_unavailable(reply, std::move(words));
+  }
+  serve_alone(certctl->text, admission.gzip, reply);
+}
+
+void ScrapeService::serve_discovery(Route route, const PortFacts& facts, TimePoint now,
                                     Reply& reply) {
+  const auto json = [&reply](std::string text) {
+    reply.headers.emplace_back("Content-Type", "application/json");
+    add_text(reply.body, std::move(text));
+  };
+  if (route == Route::kDiscoveryCertctl && facts.certctls.empty()) return json("[]\n");
   const auto snapshot = snapshots_.get();
   // Prometheus keeps the list it has while we answer 503.
-  if (route == Route::kDiscovery && snapshot == nullptr) {
+  if (route != Route::kDiscoveryExporter && snapshot == nullptr) {
     return say_unavailable(reply, std::string(kStarting));
   }
-  if (route != Route::kDiscoveryCertctl && advertised.address.empty()) {
+  const Advertised& advertised = facts.advertised;
+  if (advertised.address.empty()) {
     return say_unavailable(reply,
                            "config: set listener.advertised_address to the host:port that "
                            "Prometheus finds this port at\n");
   }
-  reply.headers.emplace_back("Content-Type", "application/json");
-  if (route == Route::kDiscoveryCertctl) return reply.body.append("[]\n");  // none is polled yet
-  add_text(reply.body,
-           route == Route::kDiscoveryExporter
-               ? discover_exporter(advertised)
-               : discover_nodes(snapshot->nodes(), snapshot->overdue_at(now), advertised));
+  if (route == Route::kDiscoveryExporter) return json(discover_exporter(advertised));
+  if (route == Route::kDiscoveryCertctl) {
+    return json(discover_certctls(snapshot->certctls(), advertised));
+  }
+  json(discover_nodes(snapshot->nodes(), snapshot->overdue_at(now), advertised));
 }
 
 void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Reply& reply) {

@@ -49,6 +49,17 @@ std::string discover_nodes(const std::vector<NodeView>& nodes, bool overdue,
   return text_of(groups);
 }
 
+std::string discover_certctls(const std::vector<ServedCertctl>& certctls,
+                              const Advertised& advertised) {
+  Json groups = Json::array();
+  for (const ServedCertctl& certctl : certctls) {
+    Json group = target_group(advertised, "/metrics/certctl/" + certctl.name);
+    for (const auto& [name, value] : certctl.labels) group["labels"][name] = value;
+    groups.push_back(std::move(group));
+  }
+  return text_of(groups);
+}
+
 std::string discover_exporter(const Advertised& advertised) {
   return text_of(Json::array({target_group(advertised, "/metrics/exporter")}));
 }

@@ -73,6 +73,7 @@ class Merger {
       const FamilyPart& family = family_at(position);
       if (family.type != type || taken) {
         merged_.type_conflicts[position.source] += family.samples;
+        merged_.lost.push_back({position.source, family.name});
         continue;
       }
       if (!header_written) write_header(family);

@@ -20,6 +20,20 @@ bool has_prefix_of(const std::vector<std::string>& prefixes, std::string_view na
                      [&](const std::string& prefix) { return name.starts_with(prefix); });
 }
 
+// The samples of summary `x` are called x_sum and x_count.
+bool is_reserved(const RelabelPlan& plan, const Family& family) {
+  const bool suffixed =
+      family.type == MetricType::kSummary || family.type == MetricType::kHistogram;
+  const auto& prefixes = plan.reserved_family_prefixes;
+  return has_prefix_of(prefixes, family.name) ||
+         (suffixed && has_prefix_of(prefixes, std::string(family.name) + "_"));
+}
+
+bool is_in_own_text(const RelabelPlan& plan, const Family& family) {
+  if (plan.leader_only && plan.leader_only(family)) return false;
+  return plan.reserved_in_own_text || !is_reserved(plan, family);
+}
+
 // The labels of one sample on their way out. Names that had to be made live in `made_`.
 class OutLabels {
  public:
@@ -137,7 +151,7 @@ std::vector<std::string_view> own_text_of(const ParsedBody& parsed, const Relabe
   Slices slices(*parsed.text);
   const std::vector<Family>& families = parsed.exposition.families;
   for (std::size_t i = 0; i < families.size(); ++i) {
-    if (plan.leader_only && plan.leader_only(families[i])) {
+    if (!is_in_own_text(plan, families[i])) {
       slices.cut(slices.line_start_of(families[i].name),
                  i + 1 < families.size() ? slices.line_start_of(families[i + 1].name)
                                          : parsed.text->size());
@@ -185,7 +199,7 @@ class PartRenderer {
   }
 
   void add_family(const Exposition& exposition, const Family& family) {
-    if (is_reserved(family)) {
+    if (is_reserved(plan_, family)) {
       return drop(DropCause::kReservedName, family.sample_count);
     }
     if (plan_.leader_only && plan_.leader_only(family)) {
@@ -209,15 +223,6 @@ class PartRenderer {
     extents_.emplace_back(from, part_->rendered_.size() - from);
     part_->families_.push_back(
         {family.name, family.help, {}, family.type, family.has_help, rendered});
-  }
-
-  // The samples of summary `x` are called x_sum and x_count.
-  [[nodiscard]] bool is_reserved(const Family& family) const {
-    const bool suffixed =
-        family.type == MetricType::kSummary || family.type == MetricType::kHistogram;
-    const auto& prefixes = plan_.reserved_family_prefixes;
-    return has_prefix_of(prefixes, family.name) ||
-           (suffixed && has_prefix_of(prefixes, std::string(family.name) + "_"));
   }
 
   // Empty: all of them. Only families in which two samples can have become equal are looked at.

@@ -6,6 +6,7 @@
 
 #include "bao_exporter/format.h"
 #include "bao_exporter/outcome.h"
+#include "reserved_names.h"
 
 namespace bao_exporter {
 
@@ -123,20 +124,8 @@ RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_on
   plan.identity = std::move(identity);
   plan.removed_label = "cluster";
   plan.renamed_labels = {{"namespace", "openbao_namespace"}};
-  plan.reserved_labels = {"cluster",
-                          "node_name",
-                          "instance",
-                          "pod",
-                          "node",
-                          "kubernetes_namespace",
-                          "node_role",
-                          "job",
-                          "scrape_profile",
-                          "certctl",
-                          "openbao_namespace",
-                          "seal_state_source"};
-  plan.reserved_family_prefixes = {"bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_",
-                                   "certctl_state_"};
+  plan.reserved_labels = reserved_labels();
+  plan.reserved_family_prefixes = reserved_family_prefixes();
   if (leader_only_from_active && role != Role::kActive) {
     plan.leader_only = [prefix](const Family& family) { return is_leader_only(family, prefix); };
   }

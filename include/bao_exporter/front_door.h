@@ -32,9 +32,11 @@ enum class Route : std::uint8_t {
   kDiscovery,
   kDiscoveryCertctl,
   kDiscoveryExporter,
+  kCertctl,
 };
 
-// "CLUSTER/NAME" of every node that the configuration lists: these have paths of their own.
+// What the configuration lists and what has paths of its own: "CLUSTER/NAME" of every node, or the
+// name of every certctl server.
 using NodeNames = std::set<std::string, std::less<>>;
 
 // Label `path` of bao_exporter_scrapes_total.
@@ -49,14 +51,15 @@ struct Admission {
   Route route = Route::kNone;
   AuthFailure auth_failure = AuthFailure::kNone;
   std::string_view token_name;  // points into the ScrapeTokens
-  std::string_view node;        // kNode: "CLUSTER/NAME", points into the request's path
+  // kNode: "CLUSTER/NAME"; kCertctl: the server's name. Points into the request's path.
+  std::string_view node;
   bool head = false;
   bool gzip = false;
   bool close = true;  // the connection ends after the answer
 };
 
 [[nodiscard]] Admission admit(const HttpRequest& request, const ScrapeTokens& tokens,
-                              const NodeNames& nodes);
+                              const NodeNames& nodes, const NodeNames& certctls);
 
 // True when Accept-Encoding allows gzip (RFC 9110: q=0 forbids, "*" counts where gzip is not
 // named).

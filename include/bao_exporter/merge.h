@@ -57,9 +57,16 @@ class TypeBook {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
+// A family that a source lost.
+struct LostFamily {
+  std::size_t source = 0;  // as given
+  std::string_view name;   // in that source's part
+};
+
 struct Merged {
   Rope rope;
   std::vector<std::uint64_t> type_conflicts;  // samples lost, for each source as given
+  std::vector<LostFamily> lost;               // by name, then by source
   std::uint64_t samples = 0;
 };
 

@@ -43,6 +43,7 @@ struct RelabelPlan {
   std::vector<std::pair<std::string, std::string>> renamed_labels;
   std::vector<std::string> reserved_labels;
   std::vector<std::string> reserved_family_prefixes;
+  bool reserved_in_own_text = true;  // false: such families are left out of own_text(), too
   // Families that are dropped because the node is not active; empty: none.
   std::function<bool(const Family&)> leader_only;
   // Families that get `state_label`: "cluster" where removed_label had a value, else "startup".
@@ -90,7 +91,8 @@ class NodePart {
   [[nodiscard]] const DropCounts& dropped() const { return dropped_; }
 
   // What the node sent, byte for byte and in its own order, as slices of its body. Left out are the
-  // families that the plan calls leader-only, and timestamps; nothing else of the plan applies.
+  // families that the plan calls leader-only, reserved ones where the plan says so, and timestamps;
+  // nothing else of the plan applies.
   [[nodiscard]] const std::vector<std::string_view>& own_text() const { return own_text_; }
 
  private:

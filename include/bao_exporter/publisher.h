@@ -2,8 +2,10 @@
 // Runs on the build thread.
 //
 // Publication: once per round, when all polls under way have ended or one second after the first
-// did; a change of role publishes at once. Until every target was polled once, nothing is
-// published.
+// did; a change of role publishes at once. News of certctl count as a poll that ended. Until every
+// target was polled once, nothing is published; certctl servers are waited for, too, but no longer
+// than poll.timeout from the start. Without any node there are no rounds: then a publication is
+// made each poll.interval for as long as the poll loop goes round.
 #pragma once
 
 #include <atomic>
@@ -17,6 +19,8 @@
 #include <stop_token>
 #include <vector>
 
+#include "bao_exporter/certctl_book.h"
+#include "bao_exporter/certctl_view.h"
 #include "bao_exporter/config.h"
 #include "bao_exporter/merge.h"
 #include "bao_exporter/node_book.h"
@@ -48,6 +52,10 @@ class Publisher final : public PollSink {
   // known of a node that stays (same cluster, name and identity labels) is kept.
   void replace(const Config& config, std::uint64_t generation);
 
+  // From any thread: what is known of all certctl servers, in the place of what was known. Servers
+  // that the configuration in force does not have are left out.
+  void note_certctl(CertctlViews views);
+
   // From any thread: somebody took gzip, so the next snapshot is compressed when it is made.
   void gzip_was_asked() { gzip_asked_.store(true, std::memory_order_relaxed); }
 
@@ -60,7 +68,9 @@ class Publisher final : public PollSink {
 
  private:
   struct Arrived {
-    std::optional<Config> config;  // to be taken first
+    std::optional<CertctlViews> older_certctl;  // handed over before `config` was
+    std::optional<Config> config;               // to be taken first, but for that
+    std::optional<CertctlViews> certctl;
     std::uint64_t generation = 1;  // of what follows
     std::vector<std::size_t> started;
     std::map<std::size_t, PollResult> ended;  // the newest of a target
@@ -74,6 +84,10 @@ class Publisher final : public PollSink {
   [[nodiscard]] bool wait_for_token(const PollResult& result);
   void retry_with_token(const std::string& cluster);
   void note_ended(std::size_t target);
+  void take_certctl(const CertctlViews& views);
+  [[nodiscard]] bool waits_for_certctl(TimePoint now) const;
+  [[nodiscard]] std::optional<TimePoint> next_refresh(TimePoint now) const;
+  [[nodiscard]] TimePoint next_look(TimePoint now) const;
   [[nodiscard]] bool publication_due(TimePoint now) const;
   void publish(TimePoint now);
   [[nodiscard]] TimePoint valid_until(TimePoint now) const;
@@ -84,6 +98,7 @@ class Publisher final : public PollSink {
   TokenSource* tokens_ = nullptr;
   AskAgain ask_again_ = [](std::uint64_t, const std::vector<std::size_t>&) {};
   NodeBook book_;
+  CertctlBook certctl_;
   TypeBook types_;
   std::uint64_t snapshot_generation_ = 0;
   std::uint64_t config_generation_ = 1;
@@ -96,6 +111,8 @@ class Publisher final : public PollSink {
   std::set<std::size_t> never_polled_;    // before the first publication only
   std::optional<TimePoint> first_ended_;  // since the last publication
   std::optional<TimePoint> last_ended_;   // of all polls
+  std::optional<TimePoint> published_;    // last
+  TimePoint began_;                       // run()
   bool role_changed_ = false;
 
   std::mutex mutex_;  // guards arrived_

@@ -31,6 +31,7 @@ struct Reply {
 struct PortFacts {
   NodeNames nodes;
   Advertised advertised;
+  NodeNames certctls = {};
 };
 
 class ScrapeService {
@@ -49,8 +50,9 @@ class ScrapeService {
   void serve(const Admission& admission, const PortFacts& facts, TimePoint now, Reply& reply);
   void serve_metrics(const Admission& admission, TimePoint now, Reply& reply);
   void serve_node(const Admission& admission, TimePoint now, Reply& reply);
+  void serve_certctl(const Admission& admission, TimePoint now, Reply& reply);
   void serve_exporter(const Admission& admission, TimePoint now, Reply& reply);
-  void serve_discovery(Route route, const Advertised& advertised, TimePoint now, Reply& reply);
+  void serve_discovery(Route route, const PortFacts& facts, TimePoint now, Reply& reply);
 
   const Slot<Snapshot>& snapshots_;
   const Slot<ScrapeTokens>& tokens_;

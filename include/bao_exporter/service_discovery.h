@@ -23,6 +23,10 @@ struct Advertised {
 [[nodiscard]] std::string discover_nodes(const std::vector<NodeView>& nodes, bool overdue,
                                          const Advertised& advertised);
 
+// A target group for each certctl server.
+[[nodiscard]] std::string discover_certctls(const std::vector<ServedCertctl>& certctls,
+                                            const Advertised& advertised);
+
 // One target group: the exporter's own metrics.
 [[nodiscard]] std::string discover_exporter(const Advertised& advertised);
 

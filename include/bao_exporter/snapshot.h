@@ -50,19 +50,29 @@ struct NodeView {
   std::shared_ptr<const ServedText> text;  // what it sent; null: it is not served
 };
 
+// One certctl server, for the paths that are about certctl alone.
+struct ServedCertctl {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> labels;  // certctl, instance
+  ErrorCode reason = ErrorCode::kNotPolled;
+  TimePoint valid_until;                   // of what is known of it
+  std::shared_ptr<const ServedText> text;  // its own and its state's; null: it is not served
+};
+
 class Snapshot {
  public:
   // `body`: everything but bao_exporter_*. `overdue`: what is served after `valid_until` instead:
-  // our families about nodes with up 0 and reason overdue, and no sample of a node.
+  // our families about nodes with up 0 and reason overdue, and no sample of a node or of certctl.
   Snapshot(Rope body, std::string overdue, TimePoint valid_until, std::uint64_t generation,
-           std::vector<NodeView> nodes = {})
+           std::vector<NodeView> nodes = {}, std::vector<ServedCertctl> certctls = {})
       : body_(std::move(body)),
         overdue_(std::move(overdue)),
         valid_until_(valid_until),
         generation_(generation),
-        nodes_(std::move(nodes)) {
-    std::sort(nodes_.begin(), nodes_.end(),
-              [](const NodeView& a, const NodeView& b) { return a.name < b.name; });
+        nodes_(std::move(nodes)),
+        certctls_(std::move(certctls)) {
+    std::sort(nodes_.begin(), nodes_.end(), by_name<NodeView>);
+    std::sort(certctls_.begin(), certctls_.end(), by_name<ServedCertctl>);
   }
 
   [[nodiscard]] bool overdue_at(TimePoint now) const { return now > valid_until_; }
@@ -74,19 +84,34 @@ class Snapshot {
   // By name.
   [[nodiscard]] const std::vector<NodeView>& nodes() const { return nodes_; }
   // "CLUSTER/NAME"; null: not in this snapshot.
-  [[nodiscard]] const NodeView* node(std::string_view name) const {
-    const auto at = std::lower_bound(
-        nodes_.begin(), nodes_.end(), name,
-        [](const NodeView& node, std::string_view key) { return node.name < key; });
-    return at != nodes_.end() && at->name == name ? &*at : nullptr;
+  [[nodiscard]] const NodeView* node(std::string_view name) const { return find(nodes_, name); }
+
+  // By name: every server that is configured.
+  [[nodiscard]] const std::vector<ServedCertctl>& certctls() const { return certctls_; }
+  // Null: not in this snapshot.
+  [[nodiscard]] const ServedCertctl* certctl(std::string_view name) const {
+    return find(certctls_, name);
   }
 
  private:
+  template <typename View>
+  static bool by_name(const View& a, const View& b) {
+    return a.name < b.name;
+  }
+  template <typename View>
+  static const View* find(const std::vector<View>& views, std::string_view name) {
+    const auto at =
+        std::lower_bound(views.begin(), views.end(), name,
+                         [](const View& view, std::string_view key) { return view.name < key; });
+    return at != views.end() && at->name == name ? &*at : nullptr;
+  }
+
   ServedText body_;
   std::string overdue_;
   TimePoint valid_until_;
   std::uint64_t generation_;
   std::vector<NodeView> nodes_;
+  std::vector<ServedCertctl> certctls_;
 };
 
 }  // namespace bao_exporter

@@ -10,9 +10,9 @@
 namespace {
 
 constexpr std::string_view kToken = "fuzz-token-0123456789abcdef";
-constexpr std::array<std::string_view, 6> kPaths = {
-    "/metrics",    "/metrics/nodes/prod/openbao-0", "/metrics/exporter", "/sd", "/sd/certctl",
-    "/sd/exporter"};
+constexpr std::array<std::string_view, 7> kPaths = {
+    "/metrics",     "/metrics/nodes/prod/openbao-0", "/metrics/exporter", "/sd", "/sd/certctl",
+    "/sd/exporter", "/metrics/certctl/ca-1"};
 
 bao_exporter::ScrapeTokens make_tokens() {
   bao_exporter::ScrapeTokens tokens;
@@ -44,7 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     request.headers.emplace_back(line.substr(0, colon), value);
   }
   static const bao_exporter::NodeNames nodes = {"prod/openbao-0"};
-  const bao_exporter::Admission admission = bao_exporter::admit(request, tokens, nodes);
+  static const bao_exporter::NodeNames certctls = {"ca-1"};
+  const bao_exporter::Admission admission = bao_exporter::admit(request, tokens, nodes, certctls);
   if (!has_token && admission.status != 401) std::abort();
   const bool is_path = std::find(kPaths.begin(), kPaths.end(), request.path) != kPaths.end();
   if (admission.status == 200 && !is_path) std::abort();

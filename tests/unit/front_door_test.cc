@@ -33,7 +33,8 @@ Admission admit_with(const Headers& headers, std::string_view method = "GET",
   request.path = path;
   for (const auto& [name, value] : headers) request.headers.emplace_back(name, value);
   static const NodeNames kNodes = {"prod/a", "prod/b.c", "lab/a"};
-  return admit(request, tokens(), kNodes);
+  static const NodeNames kCertctls = {"ca", "ca-2.b"};
+  return admit(request, tokens(), kNodes, kCertctls);
 }
 
 std::string repeated(std::string_view text, std::size_t times) {
@@ -379,6 +380,31 @@ TEST_CASE("a node has a path when it is configured, spelled as in the configurat
   }
 }
 
+TEST_CASE("a certctl server has a path when it is configured, spelled as in the configuration") {
+  const Headers good = {{"Authorization", kGood}};
+  for (const std::string name : {"ca", "ca-2.b"}) {
+    const std::string path = "/metrics/certctl/" + name;
+    const Admission admission = admit_with(good, "GET", path);
+    CHECK(admission.status == 200);
+    CHECK(admission.route == Route::kCertctl);
+    CHECK(admission.node == name);
+    CHECK(admit_with(good, "POST", path).status == 405);
+    CHECK(admit_with({}, "GET", path).status == 401);
+  }
+  for (const char* path :
+       {"/metrics/certctl", "/metrics/certctl/", "/metrics/certctl/CA", "/metrics/certctl/ca/",
+        "/metrics/certctl//ca", "/metrics/certctl/ca%2D2.b", "/metrics/certctl/ca-2xb",
+        "/metrics/certctl/c", "/metrics/certctl/cab", "/metrics/certctl/./ca",
+        "/metrics/certctl/prod/a", "/metrics/nodes/ca", "/metrics/nodes/certctl/ca",
+        "/metrics/certctlca", "/metrics/certctl/ca?x", "/Metrics/certctl/ca", "ca"}) {
+    CAPTURE(path);
+    const Admission admission = admit_with(good, "GET", path);
+    CHECK(admission.status == 404);
+    CHECK(admission.route == Route::kNone);
+    CHECK(admission.node.empty());
+  }
+}
+
 TEST_CASE("each fixed path has its route, and no other spelling of it has one") {
   const Headers good = {{"Authorization", kGood}};
   for (const Route route : {Route::kMetrics, Route::kExporter, Route::kDiscovery,
@@ -395,6 +421,7 @@ TEST_CASE("each fixed path has its route, and no other spelling of it has one") 
 TEST_CASE("names of routes and causes are the contract's") {
   CHECK(route_name(Route::kMetrics) == "/metrics");
   CHECK(route_name(Route::kNode) == "/metrics/nodes");
+  CHECK(route_name(Route::kCertctl) == "/metrics/certctl");
   CHECK(route_name(Route::kExporter) == "/metrics/exporter");
   CHECK(route_name(Route::kDiscovery) == "/sd");
   CHECK(route_name(Route::kDiscoveryCertctl) == "/sd/certctl");

@@ -117,6 +117,18 @@ TEST_CASE("a source that disagrees on a TYPE loses that family, and only that") 
   CHECK(merged.samples == 3);
 }
 
+TEST_CASE("each family that a source loses is named, with whose it was") {
+  TypeBook types;
+  const auto sources = sources_of({"# TYPE x gauge\nx 1\n# TYPE s summary\ns_sum 1\n",
+                                   "# TYPE x counter\nx 2\ny 1\n",
+                                   "# TYPE s_sum gauge\ns_sum 1\n# TYPE x counter\nx 3\n"});
+  const Merged merged = merge(sources, types);
+  std::vector<std::pair<std::size_t, std::string>> lost;
+  for (const LostFamily& one : merged.lost) lost.emplace_back(one.source, one.name);
+  CHECK(lost == std::vector<std::pair<std::size_t, std::string>>{{2, "s_sum"}, {1, "x"}, {2, "x"}});
+  CHECK(merged.type_conflicts == std::vector<std::uint64_t>{0, 1, 2});
+}
+
 TEST_CASE("the first in rank has its say also while it is down") {
   TypeBook book;
   const std::string gauge = "# TYPE x gauge\nx 1\n";

@@ -258,6 +258,23 @@ TEST_CASE("families under our prefixes are dropped and counted, others that begi
   CHECK(part->families().size() == 5);
 }
 
+TEST_CASE("families under our prefixes are left out of the own text where the plan says so") {
+  const std::string body =
+      "# HELP a first\n# TYPE a gauge\na 1\n\n# HELP bao_node_up forged\n# TYPE bao_node_up gauge\n"
+      "bao_node_up 1\nbao_node_up{x=\"y\"} 1\n# TYPE b gauge\nb 2 17\n"
+      "# TYPE certctl_state summary\ncertctl_state_sum 1\n";
+  const auto own = [&](const RelabelPlan& plan) {
+    const auto part = render(body, plan);
+    std::string text;
+    for (const std::string_view slice : part->own_text()) text += slice;
+    return text;
+  };
+  RelabelPlan plan = openbao_like_plan();
+  CHECK(own(plan).find("bao_node_up") != std::string::npos);
+  plan.reserved_in_own_text = false;
+  CHECK(own(plan) == "# HELP a first\n# TYPE a gauge\na 1\n\n# TYPE b gauge\nb 2\n");
+}
+
 TEST_CASE("families that only the leader may speak of are dropped as the plan says, and counted") {
   RelabelPlan plan = short_plan();
   plan.leader_only = [](const Family& family) {

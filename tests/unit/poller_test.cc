@@ -1,6 +1,7 @@
 #include "bao_exporter/poller.h"
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <string>
 #include <vector>
@@ -259,6 +260,30 @@ TEST_CASE("a poller without targets waits and stops") {
   running.stop();
   CHECK(running.transport.started() == 0);
   CHECK(running.notes.started().empty());
+}
+
+TEST_CASE("a poller without targets gives signs of life and sends what others ask for") {
+  RunningPoller running({}, config(Milliseconds{20}));
+  for (int sign = 0; sign < 3; ++sign) {
+    const TimePoint before = Clock::now();
+    REQUIRE(eventually([&] { return running.heartbeat().last() >= before; }));
+  }
+  const auto answered = std::make_shared<std::atomic<bool>>(false);
+  running.poller().send({}, [answered](const Answer&) { *answered = true; });
+  const auto request = running.transport.await_start(0);
+  REQUIRE(request.has_value());
+  REQUIRE(running.transport.reply(request->channel, failed(ErrorCode::kConnect)));
+  CHECK(eventually([&] { return answered->load(); }));
+  CHECK(running.notes.started().empty());
+}
+
+TEST_CASE("a poller that loses its last target gives signs of life all the same") {
+  RunningPoller running({node(1)}, config(kLong));
+  REQUIRE(running.transport.await_start(0).has_value());
+  running.poller().replace({{}, config(Milliseconds{20}), 1 << 20, 2});
+  REQUIRE(eventually([&] { return running.transport.cancelled().size() == 1; }));
+  const TimePoint before = Clock::now();
+  CHECK(eventually([&] { return running.heartbeat().last() >= before; }));
 }
 
 }  // namespace bao_exporter

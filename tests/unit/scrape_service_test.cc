@@ -63,13 +63,20 @@ NodeView silent_node(const std::string& name, Role role, ErrorCode reason) {
   return {name, {{"cluster", "prod"}, {"node_name", name}}, role, reason, true, {}};
 }
 
+ServedCertctl served_certctl(const std::string& name, ErrorCode reason, TimePoint valid_until,
+                             const std::string& text = "") {
+  ServedCertctl certctl{name, {{"certctl", name}}, reason, valid_until, nullptr};
+  if (!text.empty()) certctl.text = std::make_shared<const ServedText>(rope_of(text));
+  return certctl;
+}
+
 class Service {
  public:
   Service() {
     auto tokens = std::make_shared<ScrapeTokens>();
     BAO_CHECK(!tokens->add("prometheus:" + kToken + "\nsecond:" + kToken + "2\n", "file"));
     token_slot_.set(std::move(tokens));
-    configure({{"prod/a", "prod/b", "prod/new"}, {"https", "exporter:9825"}});
+    configure({{"prod/a", "prod/b", "prod/new"}, {"https", "exporter:9825"}, {"ca", "lab", "new"}});
     service_.on_gzip_asked([this] { ++gzip_asked; });
   }
 
@@ -78,9 +85,12 @@ class Service {
   }
 
   void publish(const std::string& body, TimePoint valid_until, std::uint64_t generation = 1,
-               std::vector<NodeView> nodes = {}) {
-    snapshots_.set(std::make_shared<const Snapshot>(rope_of(body), kOverdue, valid_until,
-                                                    generation, std::move(nodes)));
+               std::vector<NodeView> nodes = {}, std::vector<ServedCertctl> certctls = {}) {
+    snapshots_.set(std::make_shared<const Snapshot>(
+        rope_of(body), kOverdue, valid_until, generation, std::move(nodes), std::move(certctls)));
+  }
+  void publish_certctl(std::vector<ServedCertctl> certctls) {
+    publish(kBody, now + std::chrono::hours(1), 1, {}, std::move(certctls));
   }
   void publish_nodes(std::vector<NodeView> nodes) {
     publish(kBody, now + std::chrono::hours(1), 1, std::move(nodes));
@@ -318,6 +328,82 @@ TEST_CASE("a node has its path as long as the configuration lists it") {
   CHECK(service.ask("GET", "/metrics/nodes/prod/b").status == 503);
 }
 
+TEST_CASE("the path of a certctl server has its text, and nothing of nodes or of others") {
+  Service service;
+  const TimePoint later = service.now + std::chrono::hours(1);
+  service.publish_certctl({served_certctl("lab", ErrorCode::kOk, later, "lab 1\n"),
+                           served_certctl("ca", ErrorCode::kOk, later, "ca 1\n")});
+  const Reply reply = service.ask("GET", "/metrics/certctl/ca");
+  CHECK(reply.status == 200);
+  CHECK(reply.body.to_string() == "ca 1\n");
+  CHECK(header(reply, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
+  CHECK(header(reply, "Vary") == "Accept-Encoding");
+  CHECK(header(reply, "Content-Encoding") == "(none)");
+  CHECK(service.ask("GET", "/metrics/certctl/lab").body.to_string() == "lab 1\n");
+  const Reply packed = service.ask("GET", "/metrics/certctl/ca", {{"Accept-Encoding", "gzip"}});
+  CHECK(header(packed, "Content-Encoding") == "gzip");
+  CHECK(gunzip(packed.body.to_string()) == "ca 1\n");
+  CHECK(service.gzip_asked == 0);
+  CHECK_FALSE(service.ask("HEAD", "/metrics/certctl/ca").send_body);
+  CHECK(service.ask("POST", "/metrics/certctl/ca").status == 405);
+  CHECK(service.ask("GET", "/metrics/certctl/unheard").status == 404);
+  service.publish_certctl({});
+  CHECK(reply.body.to_string() == "ca 1\n");
+  service.configure({{}, {"https", "exporter:9825"}, {"lab"}});
+  CHECK(service.ask("GET", "/metrics/certctl/ca").status == 404);
+}
+
+TEST_CASE("the path of a certctl server that is not served is 503 with the reason in one line") {
+  Service service;
+  const auto words = [&](const std::string& name) {
+    const Reply reply =
+        service.ask("GET", "/metrics/certctl/" + name, {{"Accept-Encoding", "gzip"}});
+    CHECK(reply.status == 503);
+    CHECK(header(reply, "Content-Type") == "text/plain; charset=utf-8");
+    CHECK(header(reply, "Content-Encoding") == "(none)");
+    const std::string text = reply.body.to_string();
+    CHECK(text.find('\n') == text.size() - 1);
+    return text;
+  };
+  const auto second = std::chrono::seconds(1);
+  CHECK(words("ca").find("not_polled: starting") == 0);
+  service.publish(kBody, service.now + 3 * second, 1, {},
+                  {served_certctl("ca", ErrorCode::kDatabaseDown, service.now + second),
+                   served_certctl("lab", ErrorCode::kOk, service.now + second, "lab 1\n")});
+  CHECK(words("ca") ==
+        "database_down: ca is not served: its last poll did not give its own samples\n");
+  CHECK(words("new") == "not_polled: new is not served: its first poll has not ended yet\n");
+  CHECK(service.ask("GET", "/metrics/certctl/lab").status == 200);
+  service.now += second;
+  CHECK(service.ask("GET", "/metrics/certctl/lab").status == 200);
+  service.now += second;  // nobody published it again, as where the thread that polls it hangs
+  CHECK(words("lab") == "overdue: lab is not served: it was not polled for too long\n");
+  service.now += 2 * second;
+  CHECK(words("lab") == "overdue: lab is not served: the exporter has not polled for too long\n");
+  CHECK(words("new").find("overdue: new is not served: ") == 0);
+  service.publish_certctl({served_certctl("ca", ErrorCode::kNotPolled, {}),
+                           served_certctl("lab", ErrorCode::kOverdue, {})});
+  CHECK(words("ca").find("not_polled: ca is not served: ") == 0);
+  CHECK(words("lab") == "overdue: lab is not served: it was not polled for too long\n");
+}
+
+TEST_CASE("discovery of certctl is 503 until there is a snapshot and an address") {
+  Service service;
+  const auto status = [&] { return service.ask("GET", "/sd/certctl").status; };
+  const auto text = [&] { return service.ask("GET", "/sd/certctl").body.to_string(); };
+  CHECK(status() == 503);
+  CHECK(text().find("not_polled: starting") == 0);
+  service.publish_certctl({served_certctl("ca", ErrorCode::kNotPolled, {})});
+  CHECK(status() == 200);
+  CHECK(text().find("/metrics/certctl/ca") != std::string::npos);
+  CHECK(text().find("exporter:9825") != std::string::npos);
+  service.now += std::chrono::hours(2);  // Prometheus shall see it down
+  CHECK(text().find("/metrics/certctl/ca") != std::string::npos);
+  service.configure({{}, {"https", ""}, {"ca"}});
+  CHECK(status() == 503);
+  CHECK(text().find("config: set listener.advertised_address") == 0);
+}
+
 TEST_CASE("service discovery lists nodes when there is a round and an address, else it is 503") {
   Service service;
   const auto status = [&](const char* path) { return service.ask("GET", path).status; };
@@ -325,7 +411,6 @@ TEST_CASE("service discovery lists nodes when there is a round and an address, e
   CHECK(status("/sd") == 503);
   CHECK(text("/sd").find("not_polled: starting") == 0);
   CHECK(status("/sd/exporter") == 200);  // it needs no poll
-  CHECK(text("/sd/certctl") == "[]\n");
 
   service.publish_nodes({served_node("prod/b", Role::kStandby, "b 1\n"),
                          silent_node("prod/a", Role::kUnreachable, ErrorCode::kConnect)});
@@ -353,7 +438,7 @@ TEST_CASE("service discovery lists nodes when there is a round and an address, e
     CHECK(status(path) == 503);
     CHECK(text(path).find("config: set listener.advertised_address") == 0);
   }
-  CHECK(text("/sd/certctl") == "[]\n");
+  CHECK(text("/sd/certctl") == "[]\n");  // none is configured
 }
 
 TEST_CASE("HEAD is answered as GET, without the body") {
@@ -417,8 +502,8 @@ TEST_CASE("refusals of who has a token say what is wrong") {
   service.publish(kBody);
   const Reply missing = service.ask("GET", "/unheard");
   CHECK(missing.status == 404);
-  for (const char* path : {"/metrics,", "/metrics/nodes/CLUSTER/NAME,", "/metrics/exporter,",
-                           "/sd,", "/sd/certctl ", "/sd/exporter\n"}) {
+  for (const char* path : {"/metrics,", "/metrics/nodes/CLUSTER/NAME,", "/metrics/certctl/NAME,",
+                           "/metrics/exporter,", "/sd,", "/sd/certctl ", "/sd/exporter\n"}) {
     CHECK(missing.body.to_string().find(path) != std::string::npos);
   }
   CHECK_FALSE(missing.close);

@@ -97,6 +97,24 @@ TEST_CASE("no label can leave its place in the JSON, and bytes that are not UTF-
   CHECK(groups[0]["labels"]["pod"] == "a\xef\xbf\xbd");
 }
 
+TEST_CASE("each certctl server is a target group of its own, whatever is known of it") {
+  ServedCertctl ca;
+  ca.name = "ca";
+  ca.labels = {{"certctl", "ca"}, {"instance", "ca.example.org:8443"}};
+  ServedCertctl lab = ca;
+  lab.name = "lab";
+  lab.labels = {{"certctl", "lab"}, {"instance", "[2001:db8::1]:8443"}};
+  lab.reason = ErrorCode::kDatabaseDown;
+  CHECK(json::parse(discover_certctls({ca, lab}, kAdvertised)) == json::parse(R"([
+    {"targets": ["exporter.example.org:9825"],
+     "labels": {"__metrics_path__": "/metrics/certctl/ca", "__scheme__": "https",
+                "certctl": "ca", "instance": "ca.example.org:8443"}},
+    {"targets": ["exporter.example.org:9825"],
+     "labels": {"__metrics_path__": "/metrics/certctl/lab", "__scheme__": "https",
+                "certctl": "lab", "instance": "[2001:db8::1]:8443"}}])"));
+  CHECK(discover_certctls({}, kAdvertised) == "[]\n");
+}
+
 TEST_CASE("the exporter itself is one target") {
   CHECK(json::parse(discover_exporter(kAdvertised)) == json::parse(R"([
     {"targets": ["exporter.example.org:9825"],

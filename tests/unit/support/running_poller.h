@@ -89,6 +89,7 @@ class RunningPoller {
         thread_([this](const std::stop_token& stop) { poller_.run(stop); }) {}
 
   Poller& poller() { return poller_; }
+  [[nodiscard]] const Heartbeat& heartbeat() const { return heartbeat_; }
   void stop() {
     thread_.request_stop();
     thread_.join();

@@ -22,6 +22,19 @@ enum class RoleLabel : std::uint8_t { kInfo, kSamples };
 enum class AuthMethod : std::uint8_t { kNone, kTokenFile, kAppRole, kKubernetes, kJwt, kCert };
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kLogfmt, kJson };
+enum class CertctlCollector : std::uint8_t {
+  kMetrics,
+  kCertificates,
+  kAgents,
+  kJobs,
+  kIssuers,
+  kNotifications,
+  kDiscovery,
+  kHealthChecks
+};
+inline constexpr std::size_t kCertctlCollectorCount = 8;
+// As in the configuration and in the label `collector`: "metrics", ... "health_checks".
+[[nodiscard]] std::string_view certctl_collector_name(CertctlCollector collector) noexcept;
 
 struct ListenerConfig {
   std::vector<std::string> addresses{
@@ -116,6 +129,23 @@ struct ClusterConfig {
   friend bool operator==(const ClusterConfig&, const ClusterConfig&) = default;
 };
 
+struct CertctlConfig {
+  std::string name;
+  std::string url;  // https://host:port
+  std::string api_key_file;
+  std::string ca_file;      // a path, or "system"
+  std::string server_name;  // name to verify; empty: the URL's host
+  bool allow_group_read = false;
+  Milliseconds interval{60'000};             // of its metrics
+  Milliseconds inventory_interval{900'000};  // of its lists
+  Milliseconds timeout{20'000};              // of one request
+  bool auto_collectors = true;               // what the key may read
+  std::vector<CertctlCollector> collectors;  // when not auto: as listed, each once
+  int soonest_expiries = 20;                 // 0: none
+  bool refuse_excess = false;                // on_excess_capabilities = "refuse"
+  friend bool operator==(const CertctlConfig&, const CertctlConfig&) = default;
+};
+
 struct Config {
   std::string file;
   ListenerConfig listener;
@@ -123,7 +153,8 @@ struct Config {
   LimitsConfig limits;
   OutputConfig output;
   LogConfig log;
-  std::vector<ClusterConfig> clusters;
+  std::vector<ClusterConfig> clusters;  // not empty where there is no certctl server
+  std::vector<CertctlConfig> certctls;
 };
 
 struct ConfigProblem {

@@ -1,6 +1,8 @@
 // Notifications: `total` is what the page has (facts/certctl.md B3). Up to a page of them all are
-// counted; of more only those that somebody has to look after, each of them found in the lists by
-// status.
+// counted; of more only those that somebody has to look after, listed by status, twice. Pending is
+// read first: a notification is pending for a moment only, and what the second reading's first
+// answer has is that moment's. One that failed and went on between two requests would escape, but
+// certctl waits two minutes before it tries again.
 #include "certctl/collectors.h"
 #include "certctl/list_reader.h"
 #include "certctl/tally.h"

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "../catch.h"
 #include "bao_exporter/exposition.h"
 #include "bao_exporter/format.h"
-#include "catch.h"
 #include "certctl/collector.h"
 
 namespace bao_exporter::test {
@@ -22,12 +22,16 @@ using Table = std::vector<Json>;
 // "family{label=\"value\"}" to its value.
 using Series = std::map<std::string, double>;
 
+using Selection = std::vector<const Json*>;
+
 class CertctlServer {
  public:
   std::map<std::string, Table> tables;    // by the last part of the path
   std::map<std::string, Json> summaries;  // likewise
   std::size_t rows_per_page_max = 500;
   std::function<void()> before_each_statement = [] {};
+  // What the database does with rows that its ORDER BY does not tell apart.
+  std::function<void(Selection&)> before_sorting = [](Selection&) {};
   std::vector<std::string> requests;
 
   std::string get(const std::string& request) {
@@ -60,21 +64,22 @@ class CertctlServer {
     return query;
   }
 
-  Table select(const std::string& name, const Query& query) {
+  Selection select(const std::string& name, const Query& query) {
     before_each_statement();
-    Table rows;
+    Selection rows;
     for (const Json& row : tables[name]) {
       bool wanted = true;
       for (const char* filter : {"status", "type"}) {
         const auto at = query.find(filter);
         wanted = wanted && (at == query.end() || row[filter] == at->second);
       }
-      if (wanted) rows.push_back(row);
+      if (wanted) rows.push_back(&row);
     }
     if (query.contains("sort")) {
       const std::string key = query.at("sort");
+      before_sorting(rows);
       std::stable_sort(rows.begin(), rows.end(),
-                       [&](const Json& a, const Json& b) { return a[key] < b[key]; });
+                       [&](const Json* a, const Json* b) { return (*a)[key] < (*b)[key]; });
     }
     return rows;
   }
@@ -84,14 +89,13 @@ class CertctlServer {
     if (size > rows_per_page_max) size = rows_per_page_max;
     const std::size_t number = std::stoul(query.at("page"));
     const bool one_statement = name == "jobs" || name == "issuers";
-    Table counted;
-    if (!one_statement) counted = select(name, query);
-    const Table rows = select(name, query);
-    std::size_t total = one_statement ? rows.size() : counted.size();
+    std::size_t total = one_statement ? 0 : select(name, query).size();
+    const Selection rows = select(name, query);
+    if (one_statement) total = rows.size();
 
     Json data = Json::array();
     for (std::size_t i = (number - 1) * size; i < rows.size() && i < number * size; ++i) {
-      data.push_back(projected(rows[i], query));
+      data.push_back(projected(*rows[i], query));
     }
     if (name == "notifications") total = data.size();
     return {{"data", data.empty() ? Json() : data},

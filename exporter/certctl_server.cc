@@ -21,10 +21,6 @@ Url url_of(const CertctlConfig& config) {
   return url;
 }
 
-std::string identity_of(const CertctlConfig& config) {
-  return render_identity({{"certctl", config.name}, {"instance", url_of(config).authority()}});
-}
-
 ParseLimits parse_limits(const LimitsConfig& limits) {
   return {limits.samples_max, limits.series_per_family_max, limits.line_bytes_max,
           limits.labels_per_sample_max};
@@ -38,7 +34,7 @@ ParseLimits no_limits() {
 
 certctl::LifeOptions options_of(const CertctlConfig& config, const LimitsConfig& limits,
                                 std::uint64_t hash_seed) {
-  RelabelPlan plan = certctl::relabel_plan(identity_of(config));
+  RelabelPlan plan = certctl_relabel_plan(certctl_identity(config));
   plan.hash_seed = hash_seed;
   return {config, parse_limits(limits), hash_seed, std::move(plan)};
 }
@@ -54,8 +50,6 @@ CertctlServer::CertctlServer(CertctlConfig config, const LimitsConfig& limits,
       url_(url_of(config_)),
       key_(config_.api_key_file, {config_.allow_group_read}),
       before_(outside_.generations),
-      labels_({{"certctl", config_.name}, {"instance", url_.authority()}}),
-      identity_(identity_of(config_)),
       life_(options_of(config_, limits_, outside_.hash_seed)) {}
 
 bool CertctlServer::fits(const CertctlConfig& config, const LimitsConfig& limits,
@@ -161,10 +155,10 @@ void CertctlServer::make_view() {
   outside_.metrics.note_token_life(config_.name, std::nullopt, life_.excess());
   auto view = std::make_shared<CertctlView>();
   view->name = config_.name;
-  view->labels = labels_;
+  view->labels = certctl_labels(config_);
   view->reason = life_.reason();
   view->upstream = life_.upstream();
-  RelabelPlan plan = certctl::state_plan(identity_);
+  RelabelPlan plan = certctl_state_plan(certctl_identity(config_));
   plan.hash_seed = outside_.hash_seed;
   auto parsed = parse_body(life_.state_text(), no_limits(), outside_.hash_seed);
   if (!parsed.ok()) {

@@ -65,8 +65,6 @@ class CertctlServer {
   Url url_;
   SecretFile key_;
   std::uint64_t before_;
-  std::vector<std::pair<std::string, std::string>> labels_;
-  std::string identity_;
   certctl::Life life_;
   bool changed_ = false;
   std::shared_ptr<const CertctlView> view_;

@@ -5,7 +5,8 @@
 // take(); after an Error the reading is over and nothing of it may be used. finish() is for a
 // reading that is done.
 // What is counted is the state at one instant between the first and the last answer, or there is
-// kInconsistent: never a mixture (facts/certctl.md B2, B3).
+// kInconsistent: never a mixture (facts/certctl.md B2, B3). jobs_by_status.h says what this rests
+// on above 2,000 jobs.
 #pragma once
 
 #include <cstddef>
@@ -39,10 +40,12 @@ class Reading {
   [[nodiscard]] virtual bool done() const = 0;
   // Path with query.
   [[nodiscard]] virtual std::string request() const = 0;
-  // Errors: kProtocol (not what certctl answers there), kInconsistent.
+  // Errors: kProtocol (not what certctl answers there), kInconsistent, kTooLarge (a list of more
+  // than 1,000 pages).
   [[nodiscard]] virtual std::optional<Error> take(std::string_view json) = 0;
   [[nodiscard]] virtual Counted finish() const = 0;
-  // So large that it is to be read at every fourth inventory only. Known once it is done.
+  // So large (jobs, notifications: more than 500) that it is to be read at every fourth inventory
+  // only. Known once it is done.
   [[nodiscard]] virtual bool is_costly() const { return false; }
 };
 

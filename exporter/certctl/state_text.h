@@ -14,7 +14,8 @@ class StateText {
   using Labels = std::vector<std::pair<std::string_view, std::string_view>>;
 
   void gauge(std::string_view name, std::string_view help);
-  // Of the gauge that was begun last. Labels with an empty value are written: certctl may have none.
+  // Of the gauge that was begun last. Labels with an empty value are written: certctl may have
+  // none.
   void sample(const Labels& labels, double value);
 
   [[nodiscard]] std::string take() { return std::move(text_); }

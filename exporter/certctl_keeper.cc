@@ -34,8 +34,8 @@ CertctlKeeper::~CertctlKeeper() = default;
 
 void CertctlKeeper::connect(Links links) { links_ = std::move(links); }
 
-void CertctlKeeper::replace(
-    const Config& config, const std::map<std::string, std::shared_ptr<const TlsTrust>>& trusts) {
+void CertctlKeeper::replace(const Config& config,
+                            const std::map<std::string, std::shared_ptr<const TlsTrust>>& trusts) {
   {
     std::scoped_lock lock(mutex_);
     auto before = std::exchange(kept_, {});

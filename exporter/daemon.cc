@@ -5,6 +5,7 @@
 #include <system_error>
 #include <thread>
 
+#include "bao_exporter/certctl_keeper.h"
 #include "bao_exporter/file_watch.h"
 #include "bao_exporter/listener.h"
 #include "bao_exporter/log.h"
@@ -77,6 +78,7 @@ struct Daemon::World {
       : config(std::move(outcome.config)),
         loader(std::move(config_loader)),
         keeper(metrics),
+        certctl_keeper(metrics, random_seed()),
         publisher(config, random_seed(), snapshots, metrics),
         service(snapshots, tokens, facts, metrics) {
     watch.watch({config.file});
@@ -106,6 +108,7 @@ struct Daemon::World {
   Trusts trusts;
   FileWatch watch;
   TokenKeeper keeper;
+  CertctlKeeper certctl_keeper;
   Publisher publisher;
   ScrapeService service;
   std::unique_ptr<Transport> transport;
@@ -113,6 +116,7 @@ struct Daemon::World {
   std::jthread build_thread;
   std::jthread poll_thread;
   std::jthread keeper_thread;
+  std::jthread certctl_thread;
   std::unique_ptr<Listener> listener;
 };
 
@@ -124,6 +128,7 @@ std::optional<Error> Daemon::World::open() {
   if (!loaded.ok()) return loaded.error();
   trusts = std::move(loaded).value();
   keeper.replace(config, trusts);
+  certctl_keeper.replace(config, trusts);
   note_facts(config.listener.addresses);
   auto started = Listener::start(
       config.listener,
@@ -151,11 +156,17 @@ void Daemon::World::start_threads(const TransportMaker& make_transport) {
                     poller->wake_up();  // polls may wait for it
                     publisher.token_changed(cluster);
                   }});
+  certctl_keeper.connect(
+      {[this](Request request, Transport::OnDone on_done) {
+         poller->send(std::move(request), std::move(on_done));
+       },
+       [this](CertctlViews views) { publisher.note_certctl(std::move(views)); }});
   metrics.poll_loop().beat(Clock::now());
   metrics.build_loop().beat(Clock::now());
   build_thread = std::jthread([this](const std::stop_token& stop) { publisher.run(stop); });
   poll_thread = std::jthread([this](const std::stop_token& stop) { poller->run(stop); });
   keeper_thread = std::jthread([this](const std::stop_token& stop) { keeper.run(stop); });
+  certctl_thread = std::jthread([this](const std::stop_token& stop) { certctl_keeper.run(stop); });
 }
 
 void Daemon::World::note_certificate() {
@@ -199,6 +210,8 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
     poller->replace(plan());
   }
   keeper.look_now();
+  certctl_keeper.replace(config, trusts);
+  certctl_keeper.look_now();
   note_certificate();
   log::init(config.log.level, config.log.format);
   return std::nullopt;

@@ -133,8 +133,8 @@ void Life::take(Ask ask, Answer answer, const When& when, Steps& steps) {
 bool Life::waits_for_limit(Lane lane, const Answer& answer, const When& when) {
   Road& way = road(lane);
   if (!answer.answered() || answer.status != 429 || way.limited >= kLimitedMax) return false;
-  const auto seconds = std::clamp<std::uint64_t>(answer.retry_after_seconds.value_or(1), 1,
-                                                 kLongestRetryAfter);
+  const auto seconds =
+      std::clamp<std::uint64_t>(answer.retry_after_seconds.value_or(1), 1, kLongestRetryAfter);
   const TimePoint then = when.now + std::chrono::seconds(seconds);
   if (then >= way.deadline) return false;
   ++way.limited;

@@ -48,14 +48,14 @@ struct Order {
 // Worth a line in the log.
 struct Note {
   enum class Kind : std::uint8_t {
-    kFailed,      // of a collector: it works no more, or fails for another reason
-    kRecovered,   // of a collector
-    kSwitchedOff, // of a collector: not switched on at the server
-    kExcess,      // the key may do more than read; detail: what
-    kRefused,     // ... and is used for nothing
+    kFailed,       // of a collector: it works no more, or fails for another reason
+    kRecovered,    // of a collector
+    kSwitchedOff,  // of a collector: not switched on at the server
+    kExcess,       // the key may do more than read; detail: what
+    kRefused,      // ... and is used for nothing
     kKeyRejected,
-    kInventory,   // a whole one has ended; detail: requests and seconds
-    kMismatch,    // certctl counts otherwise than we; detail: the families
+    kInventory,  // a whole one has ended; detail: requests and seconds
+    kMismatch,   // certctl counts otherwise than we; detail: the families
   };
   Kind kind = Kind::kFailed;
   std::optional<CertctlCollector> collector;
@@ -122,7 +122,15 @@ class Life {
   }
 
  private:
-  enum class Ask : std::uint8_t { kReady, kReadyAgain, kMetrics, kPowers, kVersion, kList, kListReady };
+  enum class Ask : std::uint8_t {
+    kReady,
+    kReadyAgain,
+    kMetrics,
+    kPowers,
+    kVersion,
+    kList,
+    kListReady
+  };
   struct Collector {
     CollectorState state;
     bool wanted = false;
@@ -146,7 +154,9 @@ class Life {
     bool busy = false;
   };
 
-  [[nodiscard]] Collector& at(CertctlCollector c) { return collectors_[static_cast<std::size_t>(c)]; }
+  [[nodiscard]] Collector& at(CertctlCollector c) {
+    return collectors_[static_cast<std::size_t>(c)];
+  }
   [[nodiscard]] const Collector& at(CertctlCollector c) const {
     return collectors_[static_cast<std::size_t>(c)];
   }
@@ -210,10 +220,10 @@ class Life {
   std::optional<TimePoint> tell_at_;  // the first time, whatever is known by then
   bool late_ = false;
   bool told_first_ = false;
-  bool polled_ = false;     // once
+  bool polled_ = false;  // once
   bool inventoried_ = false;
 
-  bool whole_ = true;  // the inventory under way
+  bool whole_ = true;                   // the inventory under way
   std::vector<CertctlCollector> rest_;  // of it
   std::optional<CertctlCollector> current_;
   std::unique_ptr<Reading> reading_;

@@ -66,8 +66,9 @@ void Life::start_inventory(bool whole, const When& when, Steps& steps) {
 void Life::retry_failed(const When& when, Steps& steps) {
   if (road(Lane::kInventory).busy || key_rejected_ || refused_) return;
   const bool powers = powers_missing_ && powers_missing_->code != ErrorCode::kNotFound;
-  const bool any = powers || std::any_of(
-      collectors_.begin() + 1, collectors_.end(), [&](const Collector& collector) {
+  const bool any =
+      powers ||
+      std::any_of(collectors_.begin() + 1, collectors_.end(), [&](const Collector& collector) {
         return collector.wanted && !collector.barred && !collector.switched_off &&
                collector.state.ended && !collector.state.up() && collector.next_try <= when.now;
       });
@@ -104,7 +105,8 @@ void Life::use_powers(KeyPowers powers, const When& when, Steps& steps) {
   const std::optional<KeyPowers> before = std::exchange(powers_, std::move(powers));
   refused_ = options_.config.refuse_excess && powers_->excess() > 0;
   if (powers_->excess() != (before ? before->excess() : 0)) {
-    steps.notes.push_back({refused_ ? Note::Kind::kRefused : Note::Kind::kExcess, std::nullopt,
+    steps.notes.push_back({refused_ ? Note::Kind::kRefused : Note::Kind::kExcess,
+                           std::nullopt,
                            {ErrorCode::kTokenExcess, powers_->excess_words()}});
   }
   for (std::size_t i = 0; i < kCertctlCollectorCount; ++i) {
@@ -143,8 +145,8 @@ void Life::go_on(const When& when, Steps& steps) {
 
 void Life::begin_list(CertctlCollector which, const When& when, Steps& steps) {
   current_ = which;
-  reading_ = begin_reading(which, {static_cast<std::size_t>(options_.config.soonest_expiries),
-                                   when.wall});
+  reading_ =
+      begin_reading(which, {static_cast<std::size_t>(options_.config.soonest_expiries), when.wall});
   at(which).upstream_before = upstream_values_;
   Road& way = road(Lane::kInventory);
   way.list_began = when.now;
@@ -237,10 +239,10 @@ void Life::end_inventory(const When& when, Steps& steps) {
   Road& way = road(Lane::kInventory);
   if (whole_ && way.busy) {
     const auto spent = std::chrono::duration_cast<Milliseconds>(when.now - way.began);
-    steps.notes.push_back({Note::Kind::kInventory,
-                           std::nullopt,
-                           {ErrorCode::kOk, std::to_string(requests_) + " requests in " +
-                                                in_seconds(spent) + " s"}});
+    steps.notes.push_back(
+        {Note::Kind::kInventory,
+         std::nullopt,
+         {ErrorCode::kOk, std::to_string(requests_) + " requests in " + in_seconds(spent) + " s"}});
   }
   way = {};
   reading_.reset();

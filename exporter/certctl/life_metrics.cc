@@ -79,8 +79,8 @@ void Life::take_metrics(Answer answer, const When& when, Steps& steps) {
         return fail_poll(*error, when, steps);
     }
   }
-  auto parsed = parse_body(with_legal_escapes(std::move(answer.body)), options_.limits,
-                           options_.hash_seed);
+  auto parsed =
+      parse_body(with_legal_escapes(std::move(answer.body)), options_.limits, options_.hash_seed);
   if (!parsed.ok()) return fail_poll(parsed.error(), when, steps);
   upstream_values_ = plain_values(parsed.value().exposition);
   upstream_ = NodePart::render(std::move(parsed).value(), options_.upstream_plan);

@@ -68,7 +68,8 @@ void Life::write_collectors(StateText& out) const {
 std::string Life::state_text() const {
   StateText out;
   if (ready_) {
-    out.gauge("certctl_state_ready", "1: certctl answers, and says that it reaches its database (/ready).");
+    out.gauge("certctl_state_ready",
+              "1: certctl answers, and says that it reaches its database (/ready).");
     out.sample({}, *ready_ ? 1 : 0);
   }
   if (version_) {

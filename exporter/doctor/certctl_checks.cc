@@ -62,13 +62,22 @@ bool is_told(const CertctlEvidence& server, const CollectorEvidence& one) {
          code == ErrorCode::kDatabaseDown || code == ErrorCode::kRateLimited;
 }
 
+bool is_database_down(const CertctlEvidence& server) {
+  return server.ready && server.ready->ok() && !server.ready->value();
+}
+
+std::string number_of(std::size_t count, const std::string& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
 void check_ready(const CertctlEvidence& server, Findings& out) {
   if (!server.ready) return;
   if (!server.ready->ok()) {
     const Error& error = server.ready->error();
+    if (error.code == ErrorCode::kRateLimited) return;
     return fail("ready", error, error.detail, out);
   }
-  if (!server.ready->value()) {
+  if (is_database_down(server)) {
     return fail("ready", {ErrorCode::kDatabaseDown, {}},
                 "it answers, and says that it does not reach its database", out);
   }
@@ -91,13 +100,14 @@ void check_key(const CertctlEvidence& server, Findings& out) {
   const Error* problem = key_problem(server);
   if (rejected_later(server) ||
       (problem != nullptr && problem->code == ErrorCode::kTokenRejected)) {
-    return fail("key", {ErrorCode::kTokenRejected, {}}, file + ": certctl does not know the key",
-                out);
+    return fail("key", {ErrorCode::kTokenRejected, {}},
+                file + ": certctl does not know the key (HTTP 401)", out);
   }
   if (problem == nullptr || has_read(server)) {
     return out.ok("key", file + " can be read, and certctl knows the key");
   }
-  if (problem->code == ErrorCode::kDatabaseDown || problem->code == ErrorCode::kRateLimited) return;
+  // certctl looks a key's permissions up in its database: then it answers 500.
+  if (is_database_down(server) || problem->code == ErrorCode::kRateLimited) return;
   fail("key", *problem, file + ": what the key may do cannot be asked: " + problem->detail, out);
 }
 
@@ -146,10 +156,11 @@ void check_collectors(const CertctlEvidence& server, Findings& out) {
                     "/api/v1/auth/roles/ROLE/permissions; or leave them out of collectors",
                     ErrorCode::kForbidden);
   }
-  out.warn(kCheck, words,
-           "add these permissions to the role of the key, if they are wanted; else list the others "
-           "in collectors",
-           ErrorCode::kForbidden);
+  out.warn(
+      kCheck, words,
+      "add these permissions to the role of the key, if they are wanted; else set collectors = [" +
+          joined(allowed, [](const auto& one) { return '"' + name_of(one) + '"'; }) + "]",
+      ErrorCode::kForbidden);
 }
 
 void check_metrics(const CertctlEvidence& server, Findings& out) {
@@ -191,8 +202,8 @@ std::string inventory_words(const CertctlEvidence& server, const Collectors& rea
   std::size_t requests = 1;
   for (const CollectorEvidence& one : server.collectors) requests += one.requests;
   const auto milliseconds = static_cast<std::int64_t>(std::lround(server.inventory_seconds * 1000));
-  std::string words = std::to_string(requests) + " requests with the key in " +
-                      std::to_string(milliseconds) + " ms";
+  std::string words =
+      number_of(requests, "request") + " with the key in " + std::to_string(milliseconds) + " ms";
   if (!read.empty()) {
     words +=
         " (" +
@@ -245,14 +256,16 @@ void check_counts(const CertctlEvidence& server, Findings& out) {
   }
   if (words.empty()) {
     return out.ok("counts", "certctl counts as its lists do, in " +
-                                std::to_string(server.counts.size()) + " families");
+                                std::to_string(server.counts.size()) +
+                                (server.counts.size() == 1 ? " family" : " families"));
   }
   out.warn("counts", "certctl's own dashboard lies about " + words,
-           "use certctl_state_* in dashboards and rules: certctl looks at 50 certificates only");
+           "use certctl_state_* in dashboards and rules: above 50 certificates certctl counts the "
+           "first 50 only");
 }
 
 void check_rate(const CertctlEvidence& server, Findings& out) {
-  const std::string of = " of " + std::to_string(server.requests) + " requests";
+  const std::string of = " of " + number_of(server.requests, "request");
   if (server.limited == 0) return out.ok("rate", "none" + of + " was one too many");
   const auto limited = [](const Error* error) {
     return error != nullptr && error->code == ErrorCode::kRateLimited;

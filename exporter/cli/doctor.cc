@@ -22,8 +22,7 @@ namespace {
 // Everything of one run. Targets of the plan and nodes of the evidence are in one order.
 class Doctor {
  public:
-  Doctor(const Config& config, const Trusts& trusts, const DoctorTokens& tokens,
-         Transport& transport)
+  Doctor(const Config& config, const Trusts& trusts, DoctorTokens& tokens, Transport& transport)
       : config_(config),
         trusts_(trusts),
         tokens_(tokens),
@@ -37,6 +36,7 @@ class Doctor {
     evidence_.certctls = std::move(certctls);
     probe();
     ask_capabilities();
+    revoke();
     return std::move(evidence_);
   }
 
@@ -46,12 +46,13 @@ class Doctor {
                                            const NodeState& state) const;
   void probe();
   void ask_capabilities();
+  void revoke();
   [[nodiscard]] std::optional<Request> capability_request(std::size_t cluster,
                                                           std::size_t first) const;
 
   const Config& config_;
   const Trusts& trusts_;
-  const DoctorTokens& tokens_;
+  DoctorTokens& tokens_;
   std::vector<PollTarget> targets_;
   Transport& transport_;
   Evidence evidence_;
@@ -179,6 +180,13 @@ void Doctor::ask_capabilities() {
   }
   const TimePoint limit = Clock::now() + config_.poll.timeout;
   while (open > 0) transport_.run_once(limit);
+}
+
+// What was made for this run.
+void Doctor::revoke() {
+  for (ClusterEvidence& cluster : evidence_.clusters) {
+    if (cluster.login) cluster.login->revoked = tokens_.revoke(cluster.name);
+  }
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ struct LoginEvidence {
   std::string method;  // as the configuration calls it
   std::optional<Error> failure;
   Grant grant;           // without failure
+  bool revoked = false;  // ... and at its end the token was
   bool used_up = false;  // not tried: a wrapped secret id works once, and is not the doctor's
 };
 

@@ -23,7 +23,7 @@ Result<Page> read_page(std::string_view json, const std::string& what) {
   page.number = fields.count("page");
   page.size = fields.count("per_page");
   if (fields.error()) return *fields.error();
-  page.rows = has_rows ? std::move(read.value()["data"]) : Json::array();
+  if (has_rows) page.rows = std::move(read.value()["data"].get_ref<Json::array_t&>());
   return page;
 }
 
@@ -47,8 +47,8 @@ std::optional<Error> ListWalk::check(const Page& page) {
                  std::to_string(rows_per_page_) + " were asked for");
   }
   if (page.rows.size() > rows_per_page_) return wrong("a page has more rows than per_page");
-  const std::size_t pages = plan_.has_total ? (page.total + page.size - 1) / page.size : 1;
-  if (++pages_ > kPagesMax || pages > kPagesMax / 2) {
+  const bool too_long = plan_.has_total && page.total > kPagesMax / 2 * rows_per_page_;
+  if (++pages_ > kPagesMax || too_long) {
     return Error{ErrorCode::kTooLarge,
                  plan_.what + ": more than " + std::to_string(kPagesMax) + " pages to read"};
   }

@@ -33,7 +33,7 @@ struct ListPlan {
 };
 
 struct Page {
-  Json rows;  // an array
+  Json::array_t rows;
   std::size_t total = 0;
   std::size_t number = 0;
   std::size_t size = 0;  // rows that it has room for

@@ -86,6 +86,7 @@ bao_python_test(e2e test_token_rotation TIMEOUT 480)
 bao_python_test(e2e test_token_power TIMEOUT 400)
 bao_python_test(e2e test_doctor_golden TIMEOUT 400)
 bao_python_test(e2e test_doctor TIMEOUT 300)
+bao_python_test(e2e test_demo TIMEOUT 150)
 
 # What the documents say against what the binary says.
 bao_python_test(deploy test_documents TIMEOUT 120)

@@ -36,6 +36,7 @@ class Bed:
         self.folder = folder
         self.port = 0
         self.keys = {"server_name": SERVER_NAME}
+        self.more = ""  # tables
         fake.keys.add("ours", secret=KEY)
         fake.write_key(folder / "certctl.key", "ours")
         for name in ("scrape.token", "self.token"):
@@ -59,7 +60,7 @@ class Bed:
             return "".join(f"{key} = {json.dumps(value if isinstance(value, list) else str(value))}\n"
                            for key, value in pairs.items())
 
-        return self.write("exporter.toml", f"[listener]\n{lines(listener)}[[certctl]]\n{lines(certctl)}")
+        return self.write("exporter.toml", f"[listener]\n{lines(listener)}[[certctl]]\n{lines(certctl)}{self.more}")
 
     def run(self, *arguments):
         run = subprocess.run([BINARY, *arguments, "--config.file", self.config()],
@@ -265,6 +266,7 @@ def test_a_permission_that_was_taken_after_all_is_told_of_its_list(bed):
 
 
 def test_a_limit_that_lets_everything_through_in_the_end_is_a_warning(bed):
+    bed.keys["timeout"] = "10s"  # within which certctl's Retry-After is waited for
     bed.fake.limiter.set(4, 4)
     bed.fake.limiter.drain()
     report = Report(bed)
@@ -349,6 +351,33 @@ def test_nodes_says_that_the_database_is_down(bed):
     with bed.exporter():
         [line] = lines_of(bed)
     assert line[2] == "no" and line[4:] == ["0/8", "database_down"]
+
+
+def with_a_cluster(bed):
+    """One node that nobody listens as."""
+    bed.more = (f'[[openbao]]\ncluster = "bao"\nca_file = "{bed.fake.material.ca_file}"\n[openbao.auth]\n'
+                'method = "none"\n[[openbao.node]]\nname = "a"\napi_url = "https://127.0.0.1:1"\n')
+
+
+def test_a_cluster_and_a_server_have_a_table_each(bed):
+    with_a_cluster(bed)
+    with bed.exporter():
+        wanted = [["bao/a", "unreachable", "?", "-", "0", "never", "connect"],
+                  ["pki", f"127.0.0.1:{bed.fake.port}", "yes", bed.fake.version, "7/7", "ok"]]
+        deadline, rows = time.monotonic() + 15, []
+        while rows != wanted and time.monotonic() < deadline:
+            nodes, _, servers = bed.run("nodes").stdout.decode().partition("\n\n")
+            rows = [re.split(r"  +", line) for table in (nodes, servers) for line in table.splitlines()[1:]]
+        assert rows == wanted
+
+
+def test_a_node_that_is_down_is_not_the_servers_fault(bed):
+    with_a_cluster(bed)
+    code, text = bed.doctor()
+    assert code == 1
+    failed = [line.split(None, 3)[:3] for line in text.splitlines() if "  FAIL  " in line]
+    assert [line[:2] for line in failed] == [["bao/a", "tcp"]]
+    assert re.search(r"^pki +ready +OK", text, re.M)
 
 
 def test_nodes_without_a_running_exporter_fails(bed):

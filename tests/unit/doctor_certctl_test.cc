@@ -59,7 +59,8 @@ DoctorReport report_of(CertctlEvidence server) {
 
 std::vector<Finding> findings(CertctlEvidence server, const std::string& check) {
   std::vector<Finding> found;
-  for (const Finding& one : report_of(std::move(server)).certctls.at(0).findings) {
+  const DoctorReport report = report_of(std::move(server));
+  for (const Finding& one : report.certctls.at(0).findings) {
     if (one.check == check) found.push_back(one);
   }
   return found;
@@ -75,7 +76,8 @@ Finding the(CertctlEvidence server, const std::string& check) {
 // The checks that are not OK, in their order.
 std::vector<std::string> bad(CertctlEvidence server) {
   std::vector<std::string> names;
-  for (const Finding& one : report_of(std::move(server)).certctls.at(0).findings) {
+  const DoctorReport report = report_of(std::move(server));
+  for (const Finding& one : report.certctls.at(0).findings) {
     if (one.result != CheckResult::kOk) names.push_back(one.check);
   }
   return names;
@@ -87,7 +89,8 @@ using Names = std::vector<std::string>;
 
 TEST_CASE("a certctl server that is well has every check in order, and all are OK") {
   Names checks;
-  for (const Finding& one : report_of(healthy()).certctls.at(0).findings) {
+  const DoctorReport report = report_of(healthy());
+  for (const Finding& one : report.certctls.at(0).findings) {
     checks.push_back(one.check);
   }
   CHECK(checks == Names{"dns", "tcp", "tls", "ready", "key", "permission", "collectors", "metrics",

@@ -224,6 +224,7 @@ Result<std::vector<CertctlEvidence>> ask_certctls(const Config& config, const Tr
     transport.run_once(wake);
   }
   std::vector<CertctlEvidence> evidence;
+  evidence.reserve(rounds.size());
   for (const auto& round : rounds) evidence.push_back(round->take());
   return evidence;
 }

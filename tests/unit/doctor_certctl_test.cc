@@ -226,7 +226,7 @@ TEST_CASE("what an inventory costs is told in requests, and in audit rows a day"
   CertctlEvidence server = healthy();
   server.collectors[1].requests = 4;
   server.collectors[2].requests = 8;
-  server.collectors[2].inventories = 4;  // large: every fourth time
+  server.collectors[2].inventories = 4;  // large, and read more rarely
   const std::string words = the(server, "inventory").finding;
   CHECK(has(words, "13 requests with the key in 200 ms (certificates 4, jobs 8)"));
   // 1,440 of the metrics, and 96 times auth/me, the certificates and a fourth of the jobs.

@@ -43,7 +43,7 @@ set_tests_properties(e2e/cluster_start PROPERTIES FIXTURES_SETUP cluster TIMEOUT
 set_tests_properties(e2e/cluster_stop PROPERTIES FIXTURES_CLEANUP cluster TIMEOUT 60)
 bao_python_test(deploy test_configs TIMEOUT 60)
 bao_python_test(deploy test_kubernetes TIMEOUT 60)
-bao_python_test(deploy test_prometheus_files TIMEOUT 120)
+bao_python_test(deploy test_prometheus_files TIMEOUT 240)
 
 # Fakes that misbehave on demand: no real OpenBao, no network, each its own processes.
 bao_python_test(fake test_fake_certctl TIMEOUT 120)

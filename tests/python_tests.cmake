@@ -42,6 +42,7 @@ add_test(NAME e2e/cluster_stop COMMAND
 set_tests_properties(e2e/cluster_start PROPERTIES FIXTURES_SETUP cluster TIMEOUT 180)
 set_tests_properties(e2e/cluster_stop PROPERTIES FIXTURES_CLEANUP cluster TIMEOUT 60)
 bao_python_test(deploy test_configs TIMEOUT 60)
+bao_python_test(deploy test_certctl_recipe TIMEOUT 60)
 bao_python_test(deploy test_kubernetes TIMEOUT 60)
 bao_python_test(deploy test_prometheus_files TIMEOUT 240)
 

@@ -5,8 +5,8 @@
 // take(); after an Error the reading is over and nothing of it may be used. finish() is for a
 // reading that is done.
 // What is counted is the state at one instant between the first and the last answer, or there is
-// kInconsistent: never a mixture (facts/certctl.md B2, B3). jobs_by_status.h says what this rests
-// on above 2,000 jobs.
+// kInconsistent: never a mixture (facts/certctl.md B2, B3). jobs_by_status.h (above 2,000 jobs)
+// and notifications.cc (above 500) say what this rests on there.
 #pragma once
 
 #include <cstddef>

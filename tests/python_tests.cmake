@@ -64,6 +64,7 @@ bao_python_test(fault test_canary TIMEOUT 120)
 bao_python_test(fault test_token_faults TIMEOUT 600)
 bao_python_test(security test_traps TIMEOUT 400)
 bao_python_test(security test_memory TIMEOUT 400)
+bao_python_test(security test_certctl_key TIMEOUT 200)
 bao_python_test(fault test_doctor_faults TIMEOUT 120)
 set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 100 ms
 

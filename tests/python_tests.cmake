@@ -42,8 +42,9 @@ add_test(NAME e2e/cluster_stop COMMAND
 set_tests_properties(e2e/cluster_start PROPERTIES FIXTURES_SETUP cluster TIMEOUT 180)
 set_tests_properties(e2e/cluster_stop PROPERTIES FIXTURES_CLEANUP cluster TIMEOUT 60)
 bao_python_test(deploy test_configs TIMEOUT 60)
+bao_python_test(deploy test_certctl_recipe TIMEOUT 60)
 bao_python_test(deploy test_kubernetes TIMEOUT 60)
-bao_python_test(deploy test_prometheus_files TIMEOUT 120)
+bao_python_test(deploy test_prometheus_files TIMEOUT 240)
 
 # Fakes that misbehave on demand: no real OpenBao, no network, each its own processes.
 bao_python_test(fake test_fake_certctl TIMEOUT 120)
@@ -63,9 +64,10 @@ bao_python_test(fault test_canary TIMEOUT 120)
 bao_python_test(fault test_token_faults TIMEOUT 600)
 bao_python_test(fault test_certctl_faults TIMEOUT 300)
 bao_python_test(fault test_certctl_body TIMEOUT 300)
-bao_python_test(security test_certctl_key TIMEOUT 200)
+bao_python_test(security test_certctl_key_flow TIMEOUT 200)
 bao_python_test(security test_traps TIMEOUT 400)
 bao_python_test(security test_memory TIMEOUT 400)
+bao_python_test(security test_certctl_key TIMEOUT 200)
 bao_python_test(fault test_doctor_faults TIMEOUT 120)
 set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 100 ms
 

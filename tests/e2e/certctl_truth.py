@@ -160,7 +160,7 @@ class Watch:
             self.seen[collector].append(Seen(began, ended, why, last_success(scrape, collector), what))
         return scrape
 
-    def look_until(self, done, timeout: float, every: float = 0.2) -> None:
+    def look_until(self, done, timeout: float, every: float = 0.1) -> None:
         deadline = time.monotonic() + timeout
         while not done():
             assert time.monotonic() < deadline, f"not within {timeout} s:\n{self.rig.log()[-3000:]}"
@@ -194,5 +194,6 @@ class Watch:
                 continue
             until = runs[place + 1].end if place + 1 < len(runs) else math.inf
             reasons = {look.reason for look in seen if look.began > run.end + 0.05 and look.ended < until}
-            found.append((run, reasons.pop() if len(reasons) == 1 else f"unseen {reasons or ''}".strip(), None))
+            assert len(reasons) < 2, (collector, reasons)
+            found.append((run, reasons.pop() if reasons else "unseen", None))
         return found

@@ -22,7 +22,8 @@ INVENTORIES = int(os.environ.get("BAO_CERTCTL_INVENTORIES", "10"))
 # A collector has half of the interval; both lanes have the same, so what failed is rarely tried in between.
 EACH_S = 3.0
 PACE = {"interval": "3s", "inventory_interval": "3s", "timeout": "2s"}
-SAID = ("inconsistent", "timeout")  # so it is told; the other is what a machine has that does much else
+# So it is told; the others are what a machine has that does much else: late answers, and late scrapes.
+SAID = ("inconsistent", "timeout", "unseen")
 OTHERS = ("agents", "jobs", "issuers", "notifications", "discovered", "health_checks")
 
 # (seconds, changes of certificates a second), over and over: in 10,332 certificates that live for 90
@@ -121,7 +122,7 @@ def test_each_count_of_an_inventory_was_true_at_one_instant_of_it(rig):
     verdicts = told("ordinary changes", seen, changes, took)
     for collector, said in verdicts.items():
         assert said.total() >= INVENTORIES, (collector, said)
-        assert said.total() - said["exact"] <= max(2, 0.1 * said.total()), (collector, said)
+        assert said.total() - said["exact"] <= max(3, 0.1 * said.total()), (collector, said)
     what = {collector: [w for _, _, w in seen.verdicts(collector)] for collector in PATHS}
     for collector, of_collector in what.items():  # what never changes is always exact
         assert any(one != of_collector[0] for one in of_collector), collector

@@ -21,7 +21,7 @@ from certctl_tls import SERVER_NAME, SIGNED, Material
 from exporter_under_fault import ExporterUnderFault, new_token, replace_file
 from fake_node import FakeNode
 
-INTERVAL, TIMEOUT, INVENTORY = 2.0, 1.2, 6.0
+INTERVAL, TIMEOUT, INVENTORY = 2.0, 1.7, 6.0
 LISTS = ("certificates", "agents", "jobs", "issuers", "notifications", "discovery", "health_checks")
 COLLECTORS = ("metrics", *LISTS)
 
@@ -46,7 +46,7 @@ class Server:
     def table(self):
         keys = {"name": self.name, "url": self.fake.url, "api_key_file": str(self.key_file),
                 "ca_file": self.fake.ca_file, "server_name": SERVER_NAME, "interval": "2s",
-                "timeout": "1200ms", "inventory_interval": "6s", **self.over}
+                "timeout": "1700ms", "inventory_interval": "6s", **self.over}
         # A boolean, a list and a text are the same in JSON.
         return ["[[certctl]]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
 
@@ -172,7 +172,7 @@ class Ward(ExporterUnderFault):
 class Watch:
     """Scrapes all the time, in a thread."""
 
-    def __init__(self, ward, pause=0.05):
+    def __init__(self, ward, pause=0.12):
         self.moments = []
         self._ward, self._pause = ward, pause
         self._came = threading.Condition()
@@ -268,6 +268,7 @@ def make_ward(certificates, tmp_path_factory):
     """make_ward(servers, **options of ExporterUnderFault): with one node of OpenBao, n1."""
     with contextlib.ExitStack() as stack:
         def make(servers, start=True, **options):
+            options = {"interval": "2s", "timeout": "1900ms", "stale_after": "6s", **options}
             node = FakeNode(certificates, "n1", "active", 1)
             stack.callback(node.stop)
             ward = Ward(certificates, [node], tmp_path_factory.mktemp("ward"), servers, **options)

@@ -34,7 +34,6 @@ SLACK = 1.2    # requests, publishing, a scrape; on a machine that has other wor
 USUAL = 20     # requests in an interval: an inventory, its lists once more, the metrics of both ends
 LIMITED = b'{"error":"Rate limit exceeded"}\n'
 TEXT = "text/plain; charset=utf-8"
-PATIENT = {"timeout": "1900ms"}  # has the time to wait for a Retry-After
 
 
 class Case:
@@ -98,9 +97,6 @@ class Case:
         self.fake.health_checks_enabled = True
         back = self.wait(lambda seen: seen.all_ok() and seen.ready and seen.upstream, back_within,
                          "back", healed)
-        first = next(one for one in self.fake.requests_of(METRICS)
-                     if one.status == 200 and one.finished > healed)
-        assert first.finished - healed < INTERVAL + 0.5
         self.told += f" back after {back.when - healed:.2f} s"
         assert back.of(self.name).families == before.of(self.name).families
         assert back.when - healed <= back_within
@@ -213,7 +209,7 @@ def a_list_limited(case):
                 rest, back_within=INVENTORY + INTERVAL + SLACK)
 
 
-@case("retry-after", **PATIENT)
+@case("retry-after")
 def a_429_is_waited_out_within_the_poll(case):
     case.wait(lambda seen: seen.all_ok(), 8, "well")
     began = time.monotonic()
@@ -225,11 +221,14 @@ def a_429_is_waited_out_within_the_poll(case):
         asked = case.asked(path, began)
         [limited] = [at for at, one in enumerate(asked) if one.status == 429]
         waited = asked[limited + 1].arrived - asked[limited].finished
-        assert 1 <= waited < 1.9 and asked[limited + 1].status == 200
+        assert waited >= 1 and asked[limited + 1].status == 200
+        if path == METRICS:  # in the same poll, which begins with /ready
+            assert not [one for one in case.asked(READY, asked[limited].arrived)
+                        if one.arrived < asked[limited + 1].arrived]
         case.told += f" asked again after {waited:.2f} s;"
 
 
-@case("drained", **PATIENT)
+@case("drained")
 def a_neighbour_drains_the_limiter(case):
     case.wait(lambda seen: seen.all_ok(), 8, "well")
     began = time.monotonic()
@@ -241,7 +240,8 @@ def a_neighbour_drains_the_limiter(case):
                if one.arrived > began and one.status == 429]
     assert limited
     seen = case.seen_since(began)
-    assert {why for one in seen for why in one.reason.values()} <= {"ok", "rate_limited"}
+    assert {why for one in seen for why in one.reason.values()} <= {
+        "ok", "rate_limited", "timeout"}  # the last: the rest of a poll after it had waited
     case.count_requests(began)
     healed = time.monotonic()
     case.fake.limiter.set(None)
@@ -419,7 +419,7 @@ def idle_connections_cut(case):
 
 @case("too-slow")
 def too_slow(case):
-    case.suffer(lambda fake: fake.faults.slow(1.7), everything("timeout"), lasts=INVENTORY + 3)
+    case.suffer(lambda fake: fake.faults.slow(2.3), everything("timeout"), lasts=INVENTORY + 3)
 
 
 @case("slow")
@@ -433,7 +433,7 @@ def slow_but_in_time(case):
             for line in case.ward.scrape(timeout=3).text.splitlines()
             if line.startswith("certctl_state_collector_duration_seconds{")
             and f'certctl="{case.name}"' in line}
-    assert set(took) == set(COLLECTORS) and all(0.2 <= one < 1 for one in took.values()), took
+    assert set(took) == set(COLLECTORS) and all(0.2 <= one < TIMEOUT for one in took.values()), took
     case.count_requests(began)
 
 
@@ -769,7 +769,7 @@ def test_a_server_that_is_removed_is_asked_no_more(make_server, run):  # noqa: F
     removed.fake.heal()
     mark = len(removed.fake.requests)
     since = time.monotonic()
-    time.sleep(INVENTORY + 1)
+    time.sleep(2 * INTERVAL)
     assert removed.fake.requests[mark:] == []
     assert not any("removed-4" in m.servers for m in ward.watch.since(since))
     own = ward.scrape(path="/metrics/exporter").text
@@ -806,7 +806,7 @@ def test_a_server_with_another_url_is_asked_there_only(make_server, run):  # noq
     assert first.of("moved-6").all_ok()
     assert all(here in line for line in first.of("moved-6").upstream)
     since = time.monotonic()
-    time.sleep(INVENTORY + 1)
+    time.sleep(2 * INTERVAL)
     assert moved.fake.requests[mark:] == []
     assert all(here in line for m in ward.watch.since(since) for line in m.of("moved-6").upstream)
 
@@ -835,9 +835,9 @@ def test_a_key_file_that_goes_bad_leaves_the_key_in_use(make_server, run):  # no
     ward = run(beside, bad)
     since = time.monotonic()
     replace_file(bad.key_file, "")
-    time.sleep(2 * INTERVAL)
+    time.sleep(1.5 * INTERVAL)
     bad.key_file.unlink()
-    time.sleep(2 * INTERVAL)
+    time.sleep(1.5 * INTERVAL)
     assert all(m.of("bad-8").all_ok() for m in ward.watch.since(since))
     lines = ward.log_lines("certctl=bad-8", 'msg="certctl key file"')
     assert len(lines) == 2 and all('in_use="the key before"' in line for line in lines), lines

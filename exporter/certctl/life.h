@@ -215,7 +215,7 @@ class Life {
   void take_list(const Answer& answer, const When& when, Steps& steps);
   void take_list_ready(const Answer& answer, const When& when, Steps& steps);
   void end_list(const When& when, Steps& steps);
-  void fail_list(const Error& error, const When& when, Steps& steps);
+  void fail_list(Error error, const When& when, Steps& steps);
   void fail_rest(const Error& error, const When& when, Steps& steps);
   void end_inventory(const When& when, Steps& steps);
 
@@ -224,6 +224,7 @@ class Life {
   void bar(CertctlCollector collector, const Error& error, const When& when, Steps& steps);
   void reject_key(const Error& error, const When& when, Steps& steps);
   void compare(Steps& steps);
+  void compare_at_once(const Collector& collector, Steps& steps);
   void write_collectors(StateText& out) const;
   void note_change(Steps& steps, const When& when);
 

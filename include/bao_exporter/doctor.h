@@ -72,7 +72,7 @@ struct CollectorEvidence {
   // kOk, or why it was not read.
   Error error{ErrorCode::kNotPolled, {}};
   std::size_t requests = 0;  // for its lists
-  int inventories = 1;       // so often it is read: at each, at every fourth
+  int inventories = 1;       // so often it is read: at each, at every sixth
 };
 
 // What the key may do.

@@ -33,6 +33,14 @@ namespace bao_exporter::certctl {
 
 class StateText;
 
+// What certctl's own family says, and what its lists do.
+struct Comparison {
+  std::string family;
+  double theirs = 0;
+  double ours = 0;
+  bool wrong = false;
+};
+
 enum class Lane : std::uint8_t { kMetrics, kInventory };
 inline constexpr std::size_t kLanes = 2;
 
@@ -119,6 +127,17 @@ class Life {
   [[nodiscard]] std::optional<std::size_t> excess() const;
   [[nodiscard]] const CollectorState& state_of(CertctlCollector collector) const {
     return collectors_[static_cast<std::size_t>(collector)].state;
+  }
+
+  // For who makes one round only: the doctor.
+  [[nodiscard]] bool has_polled() const { return polled_; }
+  [[nodiscard]] bool has_taken_inventory() const { return inventoried_; }
+  [[nodiscard]] std::vector<Comparison> comparisons() const;
+  // Whose list is being read; none: none has been begun.
+  [[nodiscard]] std::optional<CertctlCollector> being_read() const { return current_; }
+  // It is read at every so many inventories, as far as is known.
+  [[nodiscard]] int inventories_for(CertctlCollector collector) const {
+    return at(collector).left_out + 1;
   }
 
  private:

@@ -36,6 +36,19 @@ void Life::compare(Steps& steps) {
   steps.notes.push_back({Note::Kind::kMismatch, std::nullopt, {ErrorCode::kOk, news}});
 }
 
+std::vector<Comparison> Life::comparisons() const {
+  std::vector<Comparison> all;
+  for (const Collector& collector : collectors_) {
+    for (const auto& [family, ours] : collector.state.counted.upstream) {
+      const auto known = mismatches_.find(family);
+      const auto theirs = upstream_values_.find(family);
+      if (known == mismatches_.end() || theirs == upstream_values_.end()) continue;
+      all.push_back({family, theirs->second, ours, known->second});
+    }
+  }
+  return all;
+}
+
 void Life::write_collectors(StateText& out) const {
   const auto each = [&](auto write) {
     for (std::size_t i = 0; i < kCertctlCollectorCount; ++i) {

@@ -185,17 +185,17 @@ def test_what_is_cut_meets_no_slow_machine(ran):
 def test_a_cut_between_lines_with_a_length_that_fits_is_a_whole_body(serve, make_ward):  # noqa: F811
     """Nothing tells it from one; HTTP says that these bytes are all."""
     ends = line_ends(SMALL)
-    servers = [serve(f"lines-{at}", SMALL, [(at, "whole", "close")]) for at in [0, *ends]]
+    places = [0, *ends]
+    servers = [serve(f"lines-{at}", SMALL, [(at, "whole", "close")]) for at in places]
+    wanted = {f"lines-{at}": "ok" if at else "truncated" for at in places}
     ward = make_ward(servers)
     ward.wait_published(20)
-    moment = ward.wait_for(lambda m: all(m.of(one.name).reason for one in servers), 5, "polled")
-    for at, server in zip([0, *ends], servers, strict=True):
-        seen = moment.of(server.name)
+    moment = ward.wait_for(lambda m: wanted == {one.name: m.of(one.name).reason.get("metrics")
+                                                for one in servers}, 10, f"{wanted}")
+    for at, server in zip(places, servers, strict=True):
         samples = [line for line in SMALL[:at].decode().split("\n")
                    if line and not line.startswith("#")]
-        print(at, seen.reason, len(seen.upstream))
-        assert len(seen.upstream) == len(samples)
-        assert seen.reason == {"metrics": "ok" if at else "truncated"}
+        assert len(moment.of(server.name).upstream) == len(samples)
     ward.stop()
 
 

@@ -86,6 +86,9 @@ void CertctlServer::note_found(SecretFile::Found found, bool tell_bad) {
 void CertctlServer::time_came() { carry_out(life_.time_came(moment())); }
 
 void CertctlServer::take(std::uint64_t order, Answer answer) {
+  // The key may have been replaced a moment ago: then nothing has failed, and all is asked anew.
+  const bool rejected = answer.answered() && answer.status == 401;
+  if (rejected) note_found(key_.look_at_once(), /*tell_bad=*/false);
   carry_out(life_.answered(order, std::move(answer), moment()));
 }
 
@@ -93,8 +96,6 @@ void CertctlServer::carry_out(certctl::Steps steps) {
   for (const certctl::Note& note : steps.notes) tell(note);
   for (const certctl::Order& order : steps.orders) send(order);
   if (steps.changed) make_view();
-  // The key may have been replaced a moment ago: it is tried at once then.
-  if (steps.read_key) note_found(key_.look_at_once(), /*tell_bad=*/false);
 }
 
 void CertctlServer::send(const certctl::Order& order) {

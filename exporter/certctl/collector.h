@@ -44,7 +44,7 @@ class Reading {
   // than 1,000 pages).
   [[nodiscard]] virtual std::optional<Error> take(std::string_view json) = 0;
   [[nodiscard]] virtual Counted finish() const = 0;
-  // So large (jobs, notifications: more than 500) that it is to be read at every fourth inventory
+  // So large (jobs, notifications: more than 500) that it is to be read at every sixth inventory
   // only. Known once it is done.
   [[nodiscard]] virtual bool is_costly() const { return false; }
 };

@@ -20,21 +20,26 @@ Life::Life(LifeOptions options) : options_(std::move(options)) {
     const auto& listed = config.collectors;
     collectors_[i].wanted = config.auto_collectors ||
                             std::find(listed.begin(), listed.end(), collector) != listed.end();
-    collectors_[i].backoff = config.interval;
+    collectors_[i].retry.pause = config.interval;
   }
+  powers_retry_.pause = config.interval;
 }
 
 // What the old key could not do, the new one may.
 Steps Life::key_came(const When& when) {
   Steps steps;
   has_key_ = true;
+  keyless_ = false;
   key_rejected_ = refused_ = powers_settled_ = false;
   powers_.reset();
   powers_missing_.reset();
+  powers_retry_ = {options_.config.interval, {}};
+  excess_told_ = 0;
   for (Road& road : roads_) road = {};
   for (Collector& collector : collectors_) {
     collector.barred = collector.switched_off = false;
     collector.left_out = 0;
+    collector.retry.pause = options_.config.interval;
   }
   if (!told_first_ && !late_ && !tell_at_) tell_at_ = when.now + kFirstTelling;
   poll_due_ = inventory_due_ = when.now;
@@ -42,9 +47,12 @@ Steps Life::key_came(const When& when) {
   return steps;
 }
 
+// /ready is polled all the same.
 Steps Life::key_missing(const Error& error, const When& when) {
   Steps steps;
   if (has_key_) return steps;
+  keyless_ = true;
+  poll_due_ = when.now;
   for (std::size_t i = 0; i < kAllCollectors; ++i) {
     if (collectors_[i].wanted) fail(static_cast<CertctlCollector>(i), error, when, steps);
   }
@@ -54,38 +62,38 @@ Steps Life::key_missing(const Error& error, const When& when) {
 }
 
 void Life::try_now(const When& when) {
-  poll_due_ = std::min(poll_due_, when.now);
-  inventory_due_ = std::min(inventory_due_, when.now);
+  if (!road(Lane::kMetrics).busy) poll_due_ = std::min(poll_due_, when.now);
+  const bool under_way = road(Lane::kInventory).busy && whole_;
+  if (!under_way) inventory_due_ = std::min(inventory_due_, when.now);
 }
 
 TimePoint Life::wake_at() const {
   TimePoint wake = TimePoint::max();
-  if (!has_key_) return wake;
+  if (!has_key_ && !keyless_) return wake;
   if (!told_first_ && tell_at_) wake = *tell_at_;
   for (const Road& road : roads_) {
     if (road.resume_at) wake = std::min(wake, *road.resume_at);
   }
-  if (!roads_[0].busy && powers_settled_) wake = std::min(wake, poll_due_);
+  if (!roads_[0].busy && may_poll()) wake = std::min(wake, poll_due_);
   if (!roads_[1].busy && may_take_inventory()) wake = std::min(wake, inventory_due_);
   return wake;
 }
 
-// Whether a rejected key is known again is what the metrics tell, where they are asked for.
-bool Life::may_take_inventory() const {
-  if (refused_) return false;
-  return !key_rejected_ || !metrics_are_wanted() || at(CertctlCollector::kMetrics).barred;
-}
+// What the key may do is learned first: the metrics may be nothing that it is to be used for.
+bool Life::may_poll() const { return has_key_ ? powers_settled_ : keyless_; }
+
+bool Life::may_take_inventory() const { return has_key_ && !refused_ && !key_rejected_; }
 
 Steps Life::time_came(const When& when) {
   Steps steps;
-  if (!has_key_) return steps;
+  if (!has_key_ && !keyless_) return steps;
   for (const Lane lane : {Lane::kMetrics, Lane::kInventory}) {
     Road& way = road(lane);
     if (!way.resume_at || *way.resume_at > when.now) continue;
     way.resume_at.reset();
     send(lane, way.ask, when, steps);
   }
-  if (!road(Lane::kMetrics).busy && powers_settled_ && poll_due_ <= when.now) {
+  if (!road(Lane::kMetrics).busy && may_poll() && poll_due_ <= when.now) {
     start_poll(when, steps);
   }
   if (may_take_inventory() && !road(Lane::kInventory).busy && inventory_due_ <= when.now) {
@@ -176,7 +184,8 @@ void Life::succeed(CertctlCollector which, const When& when, Steps& steps) {
   collector.state.reason = ErrorCode::kOk;
   collector.state.ended = true;
   collector.state.last_success = when.wall;
-  collector.backoff = options_.config.interval;
+  collector.retry.pause = options_.config.interval;
+  collector.told_off = false;
   if (was_bad) steps.notes.push_back({Note::Kind::kRecovered, which, {ErrorCode::kOk, {}}});
 }
 
@@ -188,17 +197,20 @@ void Life::fail(CertctlCollector which, const Error& error, const When& when, St
   state.ended = true;
   for (const auto& [family, value] : state.counted.upstream) mismatches_.erase(family);
   state.counted = {};
-  // The first time as soon as its metrics come; rarer only where those come and it fails all the
-  // same, so that it is back at once after the server was away, however long.
-  collector.next_try = when.now + collector.backoff - options_.config.interval;
-  if (!whole_) {
-    collector.backoff = std::min(2 * collector.backoff, options_.config.inventory_interval);
-  }
+  if (which == CertctlCollector::kMetrics) upstream_.reset();
+  put_off(collector.retry, when);
   if (news) steps.notes.push_back({Note::Kind::kFailed, which, error});
 }
 
+// The first time as soon as its metrics come; rarer only where those come and it fails all the
+// same, so that it is back at once after the server was away, however long.
+void Life::put_off(Retry& retry, const When& when) const {
+  retry.at = when.now + retry.pause - options_.config.interval;
+  if (!whole_) retry.pause = std::min(2 * retry.pause, options_.config.inventory_interval);
+}
+
 void Life::bar(CertctlCollector which, const Error& error, const When& when, Steps& steps) {
-  if (at(which).barred) return;
+  if (at(which).barred && at(which).state.reason == error.code) return;
   at(which).barred = true;
   fail(which, error, when, steps);
 }
@@ -207,7 +219,6 @@ void Life::bar(CertctlCollector which, const Error& error, const When& when, Ste
 void Life::reject_key(const Error& error, const When& when, Steps& steps) {
   if (!key_rejected_) steps.notes.push_back({Note::Kind::kKeyRejected, std::nullopt, error});
   key_rejected_ = true;
-  steps.read_key = true;
   for (std::size_t i = 0; i < kAllCollectors; ++i) {
     Collector& collector = collectors_[i];
     if (!collector.wanted || collector.barred) continue;
@@ -220,7 +231,21 @@ void Life::reject_key(const Error& error, const When& when, Steps& steps) {
   }
 }
 
+// It was answered, and not with 401.
+void Life::note_key_known(const When& when, Steps& steps) {
+  const bool was_rejected = std::exchange(key_rejected_, false);
+  if (was_rejected && !road(Lane::kInventory).busy) start_inventory(/*whole=*/true, when, steps);
+}
+
 bool Life::metrics_are_wanted() const { return at(CertctlCollector::kMetrics).wanted; }
+
+// Not known to be harmless, so it is not used.
+bool Life::lacks_needed_powers() const { return options_.config.refuse_excess && !powers_; }
+
+bool Life::metrics_ask_with_key() const {
+  const Collector& metrics = at(CertctlCollector::kMetrics);
+  return metrics.wanted && !metrics.barred && !refused_ && !lacks_needed_powers();
+}
 
 ErrorCode Life::reason() const {
   return metrics_are_wanted() ? at(CertctlCollector::kMetrics).state.reason : ErrorCode::kOk;

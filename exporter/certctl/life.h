@@ -5,8 +5,9 @@
 // Inventory, every `inventory_interval`: what the key may do, the version, then one list after the
 // other; what failed is tried again once its metrics come. Rules, and what they rest on
 // (facts/certctl.md sections 3, 5, 7):
-//   - 401: the key is unknown; nothing but its metrics is asked for until one of them is answered;
-//   - 403: that collector is barred until the key changes or may do more;
+//   - 401: the key is unknown; one request with it in each interval asks whether that has changed:
+//     the metrics, or what it may do where they do not ask with it;
+//   - 403: that collector is barred until the key changes, or its powers are read and have it;
 //   - 429: the same request again after Retry-After, at most kLimitedMax times;
 //   - 500 says nothing by itself: /ready tells whether the database is down.
 #pragma once
@@ -73,8 +74,7 @@ struct Note {
 struct Steps {
   std::vector<Order> orders;
   std::vector<Note> notes;
-  bool changed = false;   // what is to be published
-  bool read_key = false;  // the key was rejected: look at its file now
+  bool changed = false;  // what is to be published
 };
 
 struct When {
@@ -150,6 +150,11 @@ class Life {
     kList,
     kListReady
   };
+  // Of what has failed. Rarer each time that it fails though the server is there.
+  struct Retry {
+    Milliseconds pause{0};
+    TimePoint at{};
+  };
   struct Collector {
     CollectorState state;
     bool wanted = false;
@@ -157,8 +162,7 @@ class Life {
     bool switched_off = false;  // at the server
     bool told_off = false;      // ... and the log has it
     int left_out = 0;           // inventories until it is its turn
-    Milliseconds backoff{0};
-    TimePoint next_try{};  // while it has failed
+    Retry retry;
     std::map<std::string, double, std::less<>> upstream_before;
     bool to_be_compared = false;
   };
@@ -192,19 +196,26 @@ class Life {
   void fail_poll(const Error& error, const When& when, Steps& steps);
   void end_poll(const When& when, Steps& steps);
   [[nodiscard]] bool metrics_are_wanted() const;
+  [[nodiscard]] bool metrics_ask_with_key() const;
+  [[nodiscard]] bool lacks_needed_powers() const;
+  [[nodiscard]] bool may_poll() const;
   [[nodiscard]] bool may_take_inventory() const;
+  void note_key_known(const When& when, Steps& steps);
+  void put_off(Retry& retry, const When& when) const;
 
   void start_inventory(bool whole, const When& when, Steps& steps);
   void take_powers(const Answer& answer, const When& when, Steps& steps);
   void use_powers(KeyPowers powers, const When& when, Steps& steps);
   void take_version(const Answer& answer, const When& when, Steps& steps);
   void retry_failed(const When& when, Steps& steps);
+  [[nodiscard]] bool is_due(const Collector& collector, const When& when) const;
+  [[nodiscard]] bool powers_are_due(const When& when) const;
   void go_on(const When& when, Steps& steps);
   void begin_list(CertctlCollector collector, const When& when, Steps& steps);
   void take_list(const Answer& answer, const When& when, Steps& steps);
   void take_list_ready(const Answer& answer, const When& when, Steps& steps);
   void end_list(const When& when, Steps& steps);
-  void fail_list(const Error& error, const When& when, Steps& steps);
+  void fail_list(Error error, const When& when, Steps& steps);
   void fail_rest(const Error& error, const When& when, Steps& steps);
   void end_inventory(const When& when, Steps& steps);
 
@@ -213,6 +224,7 @@ class Life {
   void bar(CertctlCollector collector, const Error& error, const When& when, Steps& steps);
   void reject_key(const Error& error, const When& when, Steps& steps);
   void compare(Steps& steps);
+  void compare_at_once(const Collector& collector, Steps& steps);
   void write_collectors(StateText& out) const;
   void note_change(Steps& steps, const When& when);
 
@@ -222,10 +234,13 @@ class Life {
   std::uint64_t orders_ = 0;
 
   bool has_key_ = false;
+  bool keyless_ = false;  // it is known that there is none
   bool key_rejected_ = false;
   bool powers_settled_ = false;  // they were asked for with this key, with whatever end
   std::optional<KeyPowers> powers_;
   std::optional<Error> powers_missing_;  // why they are not known
+  Retry powers_retry_;
+  std::size_t excess_told_ = 0;
   bool refused_ = false;
 
   std::optional<bool> ready_;

@@ -8,7 +8,7 @@ namespace bao_exporter::certctl {
 
 namespace {
 
-constexpr int kCostlyEvery = 4;
+constexpr int kCostlyEvery = 6;  // so that 1,000 certificates stay within 2,880 rows a day
 constexpr int kSwitchedOffEvery = 24;
 constexpr int kTimeoutsInARow = 2;  // then the database is locked, not a table
 
@@ -45,33 +45,45 @@ void Life::start_inventory(bool whole, const When& when, Steps& steps) {
   if (whole) inventory_due_ = when.now + options_.config.inventory_interval;
   for (std::size_t i = 1; i < kCertctlCollectorCount; ++i) {
     Collector& collector = collectors_[i];
-    const bool due = collector.state.ended && !collector.state.up() && !collector.barred &&
-                     collector.next_try <= when.now;
     if (whole && collector.left_out > 0 && (collector.state.up() || collector.switched_off)) {
       --collector.left_out;
       continue;
     }
     if (whole) collector.switched_off = false;
-    if (collector.wanted && (whole || due)) rest_.push_back(static_cast<CertctlCollector>(i));
+    if (collector.wanted && (whole || is_due(collector, when)))
+      rest_.push_back(static_cast<CertctlCollector>(i));
   }
   Road& way = road(Lane::kInventory);
   way = {};
   way.busy = true;
   way.began = when.now;
   way.deadline = when.now + options_.config.timeout;
-  if (whole || !powers_) return send(Lane::kInventory, Ask::kPowers, when, steps);
+  const bool has_none = powers_missing_ && powers_missing_->code == ErrorCode::kNotFound &&
+                        !options_.config.refuse_excess;
+  if (whole || (!powers_ && !has_none)) return send(Lane::kInventory, Ask::kPowers, when, steps);
   go_on(when, steps);
 }
 
+bool Life::is_due(const Collector& collector, const When& when) const {
+  return collector.wanted && !collector.barred && !collector.switched_off &&
+         collector.state.ended && !collector.state.up() && collector.retry.at <= when.now;
+}
+
+bool Life::powers_are_due(const When& when) const {
+  return !powers_ && powers_missing_ && powers_missing_->code != ErrorCode::kNotFound &&
+         powers_retry_.at <= when.now;
+}
+
+// The server is there.
 void Life::retry_failed(const When& when, Steps& steps) {
-  if (road(Lane::kInventory).busy || key_rejected_ || refused_) return;
-  const bool powers = powers_missing_ && powers_missing_->code != ErrorCode::kNotFound;
+  if (!has_key_ || refused_ || road(Lane::kInventory).busy) return;
+  if (key_rejected_) {
+    if (!metrics_ask_with_key()) start_inventory(/*whole=*/true, when, steps);
+    return;
+  }
   const bool any =
-      powers ||
-      std::any_of(collectors_.begin() + 1, collectors_.end(), [&](const Collector& collector) {
-        return collector.wanted && !collector.barred && !collector.switched_off &&
-               collector.state.ended && !collector.state.up() && collector.next_try <= when.now;
-      });
+      powers_are_due(when) || std::any_of(collectors_.begin() + 1, collectors_.end(),
+                                          [&](const Collector& c) { return is_due(c, when); });
   if (any) start_inventory(/*whole=*/false, when, steps);
 }
 
@@ -82,14 +94,16 @@ void Life::take_powers(const Answer& answer, const When& when, Steps& steps) {
   if (powers.ok()) {
     key_rejected_ = false;
     powers_missing_.reset();
+    powers_retry_.pause = options_.config.interval;
     use_powers(std::move(powers).value(), when, steps);
     if (refused_) return end_inventory(when, steps);
     return send(Lane::kInventory, Ask::kVersion, when, steps);
   }
   const Error& error = powers.error();
+  powers_missing_ = error;
   if (error.code == ErrorCode::kTokenRejected) return reject_key(error, when, steps);
   powers_.reset();
-  powers_missing_ = error;
+  put_off(powers_retry_, when);
   // Without auth/me (an older certctl) each list says for itself.
   if (error.code == ErrorCode::kNotFound && !options_.config.refuse_excess) {
     return send(Lane::kInventory, Ask::kVersion, when, steps);
@@ -102,13 +116,15 @@ void Life::take_powers(const Answer& answer, const When& when, Steps& steps) {
 }
 
 void Life::use_powers(KeyPowers powers, const When& when, Steps& steps) {
-  const std::optional<KeyPowers> before = std::exchange(powers_, std::move(powers));
-  refused_ = options_.config.refuse_excess && powers_->excess() > 0;
-  if (powers_->excess() != (before ? before->excess() : 0)) {
+  powers_ = std::move(powers);
+  const std::size_t excess = powers_->excess();
+  refused_ = options_.config.refuse_excess && excess > 0;
+  if (excess > 0 && excess != excess_told_) {
     steps.notes.push_back({refused_ ? Note::Kind::kRefused : Note::Kind::kExcess,
                            std::nullopt,
                            {ErrorCode::kTokenExcess, powers_->excess_words()}});
   }
+  excess_told_ = excess;
   for (std::size_t i = 0; i < kCertctlCollectorCount; ++i) {
     const auto which = static_cast<CertctlCollector>(i);
     if (!at(which).wanted) continue;
@@ -116,13 +132,11 @@ void Life::use_powers(KeyPowers powers, const When& when, Steps& steps) {
     if (refused_) {
       bar(which, {ErrorCode::kTokenExcess, "the key may do more than read"}, when, steps);
     } else if (powers_->may(permission)) {
-      const bool is_new = before && !before->may(permission);
-      if (is_new) at(which).barred = false;
+      at(which).barred = false;
     } else {
       bar(which, {ErrorCode::kForbidden, "the key lacks " + std::string(permission)}, when, steps);
     }
   }
-  if (refused_) upstream_.reset();
 }
 
 void Life::take_version(const Answer& answer, const When& when, Steps& steps) {
@@ -173,8 +187,7 @@ void Life::take_list(const Answer& answer, const When& when, Steps& steps) {
   if (auto error = reading_->take(answer.body)) return fail_list(*error, when, steps);
   if (reading_->done()) return end_list(when, steps);
   if (when.now >= road(Lane::kInventory).deadline) {
-    return fail_list({ErrorCode::kTimeout, "half the inventory_interval was not enough"}, when,
-                     steps);
+    return fail_list({ErrorCode::kTimeout, {}}, when, steps);
   }
   send(Lane::kInventory, Ask::kList, when, steps);
 }
@@ -211,12 +224,16 @@ void Life::end_list(const When& when, Steps& steps) {
       std::chrono::duration<double>(when.now - road(Lane::kInventory).list_began).count();
   collector.left_out = reading_->is_costly() ? kCostlyEvery - 1 : 0;
   collector.to_be_compared = true;
+  compare_at_once(collector, steps);
   succeed(*current_, when, steps);
   go_on(when, steps);
 }
 
-void Life::fail_list(const Error& error, const When& when, Steps& steps) {
+void Life::fail_list(Error error, const When& when, Steps& steps) {
   Collector& collector = at(*current_);
+  if (error.code == ErrorCode::kTimeout && when.now >= road(Lane::kInventory).deadline) {
+    error.detail = "half the inventory_interval was not enough";
+  }
   collector.state.seconds =
       std::chrono::duration<double>(when.now - road(Lane::kInventory).list_began).count();
   fail(*current_, error, when, steps);

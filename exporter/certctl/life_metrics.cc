@@ -46,33 +46,31 @@ void Life::take_ready(const Answer& answer, bool again, const When& when, Steps&
                      when, steps);
   }
   if (again) {
-    return fail_poll({ErrorCode::kServerError, "the metrics answer 500, and /ready says ready"},
-                     when, steps);
+    fail_poll({ErrorCode::kServerError, "the metrics answer 500, and /ready says ready"}, when,
+              steps);
+    return note_key_known(when, steps);
   }
-  const Collector& metrics = at(CertctlCollector::kMetrics);
-  if (!metrics.wanted || metrics.barred || refused_) {
+  if (has_key_ && metrics_ask_with_key()) return send(Lane::kMetrics, Ask::kMetrics, when, steps);
+  if (powers_missing_ && lacks_needed_powers()) {
+    fail_poll(*powers_missing_, when, steps);
+  } else {
     end_poll(when, steps);
-    return retry_failed(when, steps);
   }
-  if (options_.config.refuse_excess && !powers_) {
-    // Not known to be harmless, so it is not used.
-    fail_poll(powers_missing_.value_or(Error{ErrorCode::kNotPolled, {}}), when, steps);
-    return retry_failed(when, steps);
-  }
-  send(Lane::kMetrics, Ask::kMetrics, when, steps);
+  retry_failed(when, steps);
 }
 
 void Life::take_metrics(Answer answer, const When& when, Steps& steps) {
+  // Meanwhile it was learned that the key may not, or is not to be used.
+  if (!metrics_ask_with_key()) return end_poll(when, steps);
   if (auto error = judge(answer, Expected::kExposition)) {
     switch (error->code) {
       case ErrorCode::kTokenRejected:
-        upstream_.reset();
         reject_key(*error, when, steps);
         return end_poll(when, steps);
       case ErrorCode::kForbidden:
-        upstream_.reset();
         bar(CertctlCollector::kMetrics, *error, when, steps);
-        return end_poll(when, steps);
+        end_poll(when, steps);
+        return note_key_known(when, steps);
       case ErrorCode::kServerError:
         return send(Lane::kMetrics, Ask::kReadyAgain, when, steps);
       default:
@@ -81,22 +79,22 @@ void Life::take_metrics(Answer answer, const When& when, Steps& steps) {
   }
   auto parsed =
       parse_body(with_legal_escapes(std::move(answer.body)), options_.limits, options_.hash_seed);
-  if (!parsed.ok()) return fail_poll(parsed.error(), when, steps);
+  if (!parsed.ok()) {
+    fail_poll(parsed.error(), when, steps);
+    return note_key_known(when, steps);
+  }
   upstream_values_ = plain_values(parsed.value().exposition);
   upstream_ = NodePart::render(std::move(parsed).value(), options_.upstream_plan);
   succeed(CertctlCollector::kMetrics, when, steps);
-  const bool key_is_back = key_rejected_;
-  key_rejected_ = false;
   compare(steps);
   end_poll(when, steps);
-  if (key_is_back) inventory_due_ = when.now;
+  note_key_known(when, steps);
   retry_failed(when, steps);
 }
 
 void Life::fail_poll(const Error& error, const When& when, Steps& steps) {
-  upstream_.reset();
   const Collector& metrics = at(CertctlCollector::kMetrics);
-  if (metrics.wanted && !metrics.barred && !refused_) {
+  if (has_key_ && metrics.wanted && !metrics.barred && !refused_) {
     fail(CertctlCollector::kMetrics, error, when, steps);
   }
   end_poll(when, steps);

@@ -5,7 +5,7 @@ namespace bao_exporter::certctl {
 namespace {
 
 constexpr int kReadingsMax = 4;
-constexpr int kReadingsInFirstOrder = 2;
+constexpr int kDisorderedMax = 2;
 constexpr std::size_t kPagesMax = 2'000;  // of all readings together
 
 std::string rows_of(std::size_t rows, std::size_t total) {
@@ -29,7 +29,7 @@ Result<Page> read_page(std::string_view json, const std::string& what) {
 }
 
 const std::vector<std::string>& ListWalk::queries() const {
-  const bool other = readings_ > kReadingsInFirstOrder && !plan_.other_order.empty();
+  const bool other = disordered_ >= kDisorderedMax && !plan_.other_order.empty();
   return other ? plan_.other_order : plan_.queries;
 }
 
@@ -66,19 +66,25 @@ ListWalk::Step ListWalk::spoiled(std::string why) {
   return Step::kSpoiled;
 }
 
+ListWalk::Step ListWalk::rows_are_missing() {
+  ++disordered_;
+  return spoiled(rows_of(fresh_rows_, total_));
+}
+
 ListWalk::Step ListWalk::step(const Page& page, std::size_t fresh, std::size_t repeated) {
   const std::size_t total_before = std::exchange(total_, page.total);
   last_was_full_ = page.rows.size() == rows_per_page_;
   fresh_rows_ += fresh;
   if (plan_.has_total) {
     if (page_ > 1 && total_before != total_) {
+      disordered_ = 0;
       return spoiled("the total went from " + std::to_string(total_before) + " to " +
                      std::to_string(total_));
     }
     const bool more = page_ * rows_per_page_ < total_;
-    if (more && fresh == 0) return spoiled(rows_of(fresh_rows_, total_));
+    if (more && fresh == 0) return rows_are_missing();
     if (more) return ++page_, Step::kNextPage;
-    if (fresh_rows_ != total_) return spoiled(rows_of(fresh_rows_, total_));
+    if (fresh_rows_ != total_) return rows_are_missing();
   } else {
     if (repeated > 0) return spoiled("rows came twice");
     if (last_was_full_) return ++page_, Step::kNextPage;

@@ -51,11 +51,11 @@ void CertctlBook::note(const CertctlViews& views) {
   for (Server& server : servers_) {
     const auto at = std::find_if(views.begin(), views.end(),
                                  [&](const auto& view) { return view->name == server.name; });
-    auto view = at == views.end() ? nullptr : *at;
-    if (view == server.view) continue;
-    server.view = std::move(view);
-    server.text = server.view == nullptr ? nullptr : text_of(*server.view);
-    if (server.view != nullptr) warn_of_dropped(server);
+    // None: it was begun anew by a reload, and has nothing to tell yet.
+    if (at == views.end() || *at == server.view) continue;
+    server.view = *at;
+    server.text = text_of(*server.view);
+    warn_of_dropped(server);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "bao_exporter/log.h"
 #include "certctl/relabel.h"
+#include "certctl/remedies.h"
 
 namespace bao_exporter {
 
@@ -122,7 +123,7 @@ void CertctlServer::tell(const certctl::Note& note) const {
                         {"collector", collector},
                         {"reason", reason},
                         {"detail", note.error.detail},
-                        {"remedy", std::string(reason_remedy(note.error.code))}});
+                        {"remedy", std::string(certctl::remedy_for(note.error.code))}});
     case Kind::kRecovered:
       return log::info("certctl collector recovered",
                        {{"certctl", server}, {"collector", collector}});
@@ -133,17 +134,17 @@ void CertctlServer::tell(const certctl::Note& note) const {
       return log::warn("certctl key may do more than read",
                        {{"certctl", server},
                         {"permissions", note.error.detail},
-                        {"remedy", std::string(reason_remedy(ErrorCode::kTokenExcess))}});
+                        {"remedy", std::string(certctl::remedy_for(ErrorCode::kTokenExcess))}});
     case Kind::kRefused:
       return log::error("certctl key is not used",
                         {{"certctl", server},
                          {"permissions", note.error.detail},
-                         {"remedy", std::string(reason_remedy(ErrorCode::kTokenExcess))}});
+                         {"remedy", std::string(certctl::remedy_for(ErrorCode::kTokenExcess))}});
     case Kind::kKeyRejected:
       return log::error("certctl key is rejected",
                         {{"certctl", server},
                          {"detail", note.error.detail},
-                         {"remedy", std::string(reason_remedy(ErrorCode::kTokenRejected))}});
+                         {"remedy", std::string(certctl::remedy_for(ErrorCode::kTokenRejected))}});
     case Kind::kInventory:
       return log::info("certctl inventory", {{"certctl", server}, {"took", note.error.detail}});
     case Kind::kMismatch:

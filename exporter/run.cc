@@ -51,10 +51,14 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
   app.require_subcommand(0, 1);
   app.add_subcommand("check", "Read the configuration, print every problem, and end.")
       ->callback([&] { arguments.check = true; });
-  app.add_subcommand("nodes", "Print a line for each node, as the running exporter tells it.")
+  app.add_subcommand(
+         "nodes",
+         "Print a line for each node and certctl server, as the running exporter tells it.")
       ->callback([&] { arguments.nodes = true; });
   CLI::App* doctor = app.add_subcommand(
-      "doctor", "Poll everything once and print a line for each node and check, with the remedy.");
+      "doctor",
+      "Ask everything once and print a line for each node, certctl server and check, with the "
+      "remedy.");
   doctor->callback([&] { arguments.doctor = true; });
   doctor->add_flag("--json", arguments.json, "As JSON.");
   CLI::App* policy = app.add_subcommand(

@@ -42,8 +42,9 @@ add_test(NAME e2e/cluster_stop COMMAND
 set_tests_properties(e2e/cluster_start PROPERTIES FIXTURES_SETUP cluster TIMEOUT 180)
 set_tests_properties(e2e/cluster_stop PROPERTIES FIXTURES_CLEANUP cluster TIMEOUT 60)
 bao_python_test(deploy test_configs TIMEOUT 60)
+bao_python_test(deploy test_certctl_recipe TIMEOUT 60)
 bao_python_test(deploy test_kubernetes TIMEOUT 60)
-bao_python_test(deploy test_prometheus_files TIMEOUT 120)
+bao_python_test(deploy test_prometheus_files TIMEOUT 240)
 
 # Fakes that misbehave on demand: no real OpenBao, no network, each its own processes.
 bao_python_test(fake test_fake_certctl TIMEOUT 120)
@@ -61,9 +62,15 @@ bao_python_test(fault test_rhythm TIMEOUT 300)
 bao_python_test(fault test_start TIMEOUT 120)
 bao_python_test(fault test_canary TIMEOUT 120)
 bao_python_test(fault test_token_faults TIMEOUT 600)
+bao_python_test(fault test_certctl_faults TIMEOUT 300)
+bao_python_test(fault test_certctl_body TIMEOUT 300)
+bao_python_test(security test_certctl_key_flow TIMEOUT 200)
 bao_python_test(security test_traps TIMEOUT 400)
 bao_python_test(security test_memory TIMEOUT 400)
+bao_python_test(security test_certctl_key TIMEOUT 200)
+set_tests_properties(fault/test_certctl_faults PROPERTIES RUN_SERIAL TRUE)  # 50 servers at once
 bao_python_test(fault test_doctor_faults TIMEOUT 120)
+bao_python_test(fault test_doctor_certctl TIMEOUT 180)
 set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 100 ms
 
 bao_python_test(e2e test_config TIMEOUT 60)
@@ -85,6 +92,13 @@ bao_python_test(e2e test_token_rotation TIMEOUT 480)
 bao_python_test(e2e test_token_power TIMEOUT 400)
 bao_python_test(e2e test_doctor_golden TIMEOUT 400)
 bao_python_test(e2e test_doctor TIMEOUT 300)
+
+# certctl, as the fake in fake/ is one.
+bao_python_test(e2e test_certctl_exact TIMEOUT 300)
+bao_python_test(e2e test_certctl_budget TIMEOUT 300)
+bao_python_test(e2e test_certctl_permissions TIMEOUT 300)
+bao_python_test(e2e test_certctl_port TIMEOUT 200)
+bao_python_test(e2e test_demo TIMEOUT 150)
 
 # What the documents say against what the binary says.
 bao_python_test(deploy test_documents TIMEOUT 120)

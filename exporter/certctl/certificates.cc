@@ -134,9 +134,10 @@ Counted count(const Rows& rows, const ReadingOptions& options) {
 }  // namespace
 
 std::unique_ptr<Reading> read_certificates(const ReadingOptions& options) {
-  ListPlan plan{"certificates",
-                {"/api/v1/certificates?sort=name&fields=id,name,common_name,environment,owner_id,"
-                 "issuer_id,status,expires_at,updated_at&"}};
+  const std::string fields =
+      "&fields=id,name,common_name,environment,owner_id,issuer_id,status,expires_at,updated_at&";
+  ListPlan plan{"certificates", {"/api/v1/certificates?sort=name" + fields}};
+  plan.other_order = {"/api/v1/certificates?sort=createdAt" + fields};
   return std::make_unique<ListReading<Certificate>>(std::move(plan), read_certificate, count,
                                                     options);
 }

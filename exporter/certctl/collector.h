@@ -5,8 +5,8 @@
 // take(); after an Error the reading is over and nothing of it may be used. finish() is for a
 // reading that is done.
 // What is counted is the state at one instant between the first and the last answer, or there is
-// kInconsistent: never a mixture (facts/certctl.md B2, B3). jobs_by_status.h says what this rests
-// on above 2,000 jobs.
+// kInconsistent: never a mixture (facts/certctl.md B2, B3). jobs_by_status.h (above 2,000 jobs)
+// and notifications.cc (above 500) say what this rests on there.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +44,7 @@ class Reading {
   // than 1,000 pages).
   [[nodiscard]] virtual std::optional<Error> take(std::string_view json) = 0;
   [[nodiscard]] virtual Counted finish() const = 0;
-  // So large (jobs, notifications: more than 500) that it is to be read at every fourth inventory
+  // So large (jobs, notifications: more than 500) that it is to be read at every sixth inventory
   // only. Known once it is done.
   [[nodiscard]] virtual bool is_costly() const { return false; }
 };

@@ -105,7 +105,7 @@ void Fields::not_a(std::string_view kind, const char* key, const Json& is) {
 }
 
 std::string Fields::word(const char* key) {
-  const std::string value = raw(key);
+  std::string value = raw(key);
   if (value.empty()) wrong(key, "is missing");
   if (value.size() > kLabelBytesMax) wrong(key, "is too long");
   return value;

@@ -34,6 +34,14 @@ namespace bao_exporter::certctl {
 
 class StateText;
 
+// What certctl's own family says, and what its lists do.
+struct Comparison {
+  std::string family;
+  double theirs = 0;
+  double ours = 0;
+  bool wrong = false;
+};
+
 enum class Lane : std::uint8_t { kMetrics, kInventory };
 inline constexpr std::size_t kLanes = 2;
 
@@ -121,6 +129,17 @@ class Life {
     return collectors_[static_cast<std::size_t>(collector)].state;
   }
 
+  // For who makes one round only: the doctor.
+  [[nodiscard]] bool has_polled() const { return polled_; }
+  [[nodiscard]] bool has_taken_inventory() const { return inventoried_; }
+  [[nodiscard]] std::vector<Comparison> comparisons() const;
+  // Whose list is being read; none: none has been begun.
+  [[nodiscard]] std::optional<CertctlCollector> being_read() const { return current_; }
+  // It is read at every so many inventories, as far as is known.
+  [[nodiscard]] int inventories_for(CertctlCollector collector) const {
+    return at(collector).left_out + 1;
+  }
+
  private:
   enum class Ask : std::uint8_t {
     kReady,
@@ -196,7 +215,7 @@ class Life {
   void take_list(const Answer& answer, const When& when, Steps& steps);
   void take_list_ready(const Answer& answer, const When& when, Steps& steps);
   void end_list(const When& when, Steps& steps);
-  void fail_list(const Error& error, const When& when, Steps& steps);
+  void fail_list(Error error, const When& when, Steps& steps);
   void fail_rest(const Error& error, const When& when, Steps& steps);
   void end_inventory(const When& when, Steps& steps);
 
@@ -205,6 +224,7 @@ class Life {
   void bar(CertctlCollector collector, const Error& error, const When& when, Steps& steps);
   void reject_key(const Error& error, const When& when, Steps& steps);
   void compare(Steps& steps);
+  void compare_at_once(const Collector& collector, Steps& steps);
   void write_collectors(StateText& out) const;
   void note_change(Steps& steps, const When& when);
 

@@ -12,7 +12,30 @@ double seconds_of(WallTime when) {
   return std::chrono::duration<double>(when.time_since_epoch()).count();
 }
 
+void append_word(std::string& words, std::string_view word) {
+  words.append(words.empty() ? "" : ", ").append(word);
+}
+
+void note_mismatch(const std::string& families, Steps& steps) {
+  if (families.empty()) return;
+  steps.notes.push_back({Note::Kind::kMismatch, std::nullopt, {ErrorCode::kOk, families}});
+}
+
 }  // namespace
+
+// What has never been compared is not left out until its metrics come again; that comparison is the
+// one that counts.
+void Life::compare_at_once(const Collector& collector, Steps& steps) {
+  std::string news;
+  for (const auto& [family, ours] : collector.state.counted.upstream) {
+    const auto theirs = upstream_values_.find(family);
+    if (theirs == upstream_values_.end()) continue;
+    const bool wrong = theirs->second != ours;
+    const bool is_new = mismatches_.try_emplace(family, wrong).second;
+    if (is_new && wrong) append_word(news, family);
+  }
+  note_mismatch(news, steps);
+}
 
 // certctl's count was made up to `interval` before or after ours: what lies between what it said
 // before and what it says now is no mismatch.
@@ -28,12 +51,24 @@ void Life::compare(Steps& steps) {
       const auto [low, high] = std::minmax(now->second, other);
       const bool wrong = ours < low || ours > high;
       bool& known = mismatches_[family];
-      if (wrong && !known) news.append(news.empty() ? "" : ", ").append(family);
+      if (wrong && !known) append_word(news, family);
       known = wrong;
     }
   }
-  if (news.empty()) return;
-  steps.notes.push_back({Note::Kind::kMismatch, std::nullopt, {ErrorCode::kOk, news}});
+  note_mismatch(news, steps);
+}
+
+std::vector<Comparison> Life::comparisons() const {
+  std::vector<Comparison> all;
+  for (const Collector& collector : collectors_) {
+    for (const auto& [family, ours] : collector.state.counted.upstream) {
+      const auto known = mismatches_.find(family);
+      const auto theirs = upstream_values_.find(family);
+      if (known == mismatches_.end() || theirs == upstream_values_.end()) continue;
+      all.push_back({family, theirs->second, ours, known->second});
+    }
+  }
+  return all;
 }
 
 void Life::write_collectors(StateText& out) const {

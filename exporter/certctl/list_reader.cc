@@ -5,6 +5,7 @@ namespace bao_exporter::certctl {
 namespace {
 
 constexpr int kReadingsMax = 4;
+constexpr int kDisorderedMax = 2;
 constexpr std::size_t kPagesMax = 2'000;  // of all readings together
 
 std::string rows_of(std::size_t rows, std::size_t total) {
@@ -23,12 +24,17 @@ Result<Page> read_page(std::string_view json, const std::string& what) {
   page.number = fields.count("page");
   page.size = fields.count("per_page");
   if (fields.error()) return *fields.error();
-  page.rows = has_rows ? std::move(read.value()["data"]) : Json::array();
+  if (has_rows) page.rows = std::move(read.value()["data"].get_ref<Json::array_t&>());
   return page;
 }
 
+const std::vector<std::string>& ListWalk::queries() const {
+  const bool other = disordered_ >= kDisorderedMax && !plan_.other_order.empty();
+  return other ? plan_.other_order : plan_.queries;
+}
+
 std::string ListWalk::request() const {
-  return plan_.queries[query_] + "page=" + std::to_string(page_) +
+  return queries()[query_] + "page=" + std::to_string(page_) +
          "&per_page=" + std::to_string(rows_per_page_);
 }
 
@@ -47,8 +53,8 @@ std::optional<Error> ListWalk::check(const Page& page) {
                  std::to_string(rows_per_page_) + " were asked for");
   }
   if (page.rows.size() > rows_per_page_) return wrong("a page has more rows than per_page");
-  const std::size_t pages = plan_.has_total ? (page.total + page.size - 1) / page.size : 1;
-  if (++pages_ > kPagesMax || pages > kPagesMax / 2) {
+  const bool too_long = plan_.has_total && page.total > kPagesMax / 2 * rows_per_page_;
+  if (++pages_ > kPagesMax || too_long) {
     return Error{ErrorCode::kTooLarge,
                  plan_.what + ": more than " + std::to_string(kPagesMax) + " pages to read"};
   }
@@ -60,25 +66,31 @@ ListWalk::Step ListWalk::spoiled(std::string why) {
   return Step::kSpoiled;
 }
 
+ListWalk::Step ListWalk::rows_are_missing() {
+  ++disordered_;
+  return spoiled(rows_of(fresh_rows_, total_));
+}
+
 ListWalk::Step ListWalk::step(const Page& page, std::size_t fresh, std::size_t repeated) {
   const std::size_t total_before = std::exchange(total_, page.total);
   last_was_full_ = page.rows.size() == rows_per_page_;
   fresh_rows_ += fresh;
   if (plan_.has_total) {
     if (page_ > 1 && total_before != total_) {
+      disordered_ = 0;
       return spoiled("the total went from " + std::to_string(total_before) + " to " +
                      std::to_string(total_));
     }
     const bool more = page_ * rows_per_page_ < total_;
-    if (more && fresh == 0) return spoiled(rows_of(fresh_rows_, total_));
+    if (more && fresh == 0) return rows_are_missing();
     if (more) return ++page_, Step::kNextPage;
-    if (fresh_rows_ != total_) return spoiled(rows_of(fresh_rows_, total_));
+    if (fresh_rows_ != total_) return rows_are_missing();
   } else {
     if (repeated > 0) return spoiled("rows came twice");
     if (last_was_full_) return ++page_, Step::kNextPage;
   }
-  one_instant_ = page_ == 1 && !last_was_full_ && plan_.queries.size() == 1;
-  if (query_ + 1 == plan_.queries.size()) return Step::kWhole;
+  one_instant_ = page_ == 1 && !last_was_full_ && queries().size() == 1;
+  if (query_ + 1 == queries().size()) return Step::kWhole;
   ++query_;
   begin_query();
   return Step::kNextPage;

@@ -18,7 +18,7 @@ class StateText {
   // none.
   void sample(const Labels& labels, double value);
 
-  [[nodiscard]] std::string take() { return std::move(text_); }
+  [[nodiscard]] std::string take() { return std::exchange(text_, {}); }
 
  private:
   std::string text_;

@@ -17,7 +17,8 @@ void harden_process();
 // Prints every problem, one a line; kUsage when there is one.
 [[nodiscard]] int report(const ConfigOutcome& outcome);
 
-// `nodes`: one line for each node, as the running exporter of this configuration tells it.
+// `nodes`: one line for each node and certctl server, as the running exporter of this configuration
+// tells it.
 [[nodiscard]] int nodes(const Config& config);
 
 // `doctor`: polls everything once, prints a line for each node and check, as text or as JSON;

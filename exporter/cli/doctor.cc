@@ -7,6 +7,7 @@
 
 #include "bao_exporter/log.h"
 #include "bao_exporter/login.h"
+#include "cli/certctl_round.h"
 #include "cli/commands.h"
 #include "cli/doctor_login.h"
 #include "cli/doctor_round.h"
@@ -21,18 +22,21 @@ namespace {
 // Everything of one run. Targets of the plan and nodes of the evidence are in one order.
 class Doctor {
  public:
-  Doctor(const Config& config, const Trusts& trusts, const DoctorTokens& tokens,
-         Transport& transport)
+  Doctor(const Config& config, const Trusts& trusts, DoctorTokens& tokens, Transport& transport)
       : config_(config),
+        trusts_(trusts),
         tokens_(tokens),
         targets_(equip(config, trusts,
                        [&](const std::string& cluster) { return tokens.slot(cluster); })),
         transport_(transport) {}
 
-  [[nodiscard]] Evidence gather() {
+  // `certctls`: what they were asked already.
+  [[nodiscard]] Evidence gather(std::vector<CertctlEvidence> certctls) {
     poll();
+    evidence_.certctls = std::move(certctls);
     probe();
     ask_capabilities();
+    revoke();
     return std::move(evidence_);
   }
 
@@ -42,11 +46,13 @@ class Doctor {
                                            const NodeState& state) const;
   void probe();
   void ask_capabilities();
+  void revoke();
   [[nodiscard]] std::optional<Request> capability_request(std::size_t cluster,
                                                           std::size_t first) const;
 
   const Config& config_;
-  const DoctorTokens& tokens_;
+  const Trusts& trusts_;
+  DoctorTokens& tokens_;
   std::vector<PollTarget> targets_;
   Transport& transport_;
   Evidence evidence_;
@@ -111,21 +117,26 @@ void Doctor::poll() {
 void Doctor::probe() {
   std::vector<TlsProbe> probes;
   std::vector<AddressEvidence*> whose;
+  Milliseconds patience = config_.poll.timeout;
+  const auto want = [&](AddressEvidence& where, const std::shared_ptr<const TlsTrust>& trust) {
+    if (where.connected_to.empty() || where.url.scheme != "https") return;
+    probes.push_back({where.connected_to, where.url.port, where.verified_name, trust});
+    whose.push_back(&where);
+  };
   std::size_t target = 0;
   for (ClusterEvidence& cluster : evidence_.clusters) {
     for (NodeEvidence& node : cluster.nodes) {
       for (auto* address : {&node.api, &node.metrics}) {
-        if (!*address || (*address)->connected_to.empty()) continue;
-        if ((*address)->url.scheme != "https") continue;
-        AddressEvidence& where = **address;
-        probes.push_back(
-            {where.connected_to, where.url.port, where.verified_name, targets_[target].trust});
-        whose.push_back(&where);
+        if (*address) want(**address, targets_[target].trust);
       }
       ++target;
     }
   }
-  std::vector<TlsFindings> findings = probe_tls(probes, Clock::now() + config_.poll.timeout);
+  for (CertctlEvidence& server : evidence_.certctls) {
+    want(server.address, trusts_.at(server.config.name));
+    patience = std::max(patience, server.config.timeout);
+  }
+  std::vector<TlsFindings> findings = probe_tls(probes, Clock::now() + patience);
   for (std::size_t i = 0; i < whose.size(); ++i) whose[i]->tls = std::move(findings[i]);
 }
 
@@ -171,6 +182,13 @@ void Doctor::ask_capabilities() {
   while (open > 0) transport_.run_once(limit);
 }
 
+// What was made for this run.
+void Doctor::revoke() {
+  for (ClusterEvidence& cluster : evidence_.clusters) {
+    if (cluster.login) cluster.login->revoked = tokens_.revoke(cluster.name);
+  }
+}
+
 }  // namespace
 
 int doctor(const Config& config, bool json) {
@@ -185,7 +203,10 @@ int doctor(const Config& config, bool json) {
   const auto transport = make_transport();
   DoctorTokens tokens(config, trusts.value(), *transport);
   if (const auto error = tokens.get()) return refuse(*error);
-  const DoctorReport report = examine(Doctor(config, trusts.value(), tokens, *transport).gather());
+  auto certctls = ask_certctls(config, trusts.value(), *transport);
+  if (!certctls.ok()) return refuse(certctls.error());
+  const DoctorReport report = examine(
+      Doctor(config, trusts.value(), tokens, *transport).gather(std::move(certctls).value()));
   std::cout << (json ? doctor_json(report) : doctor_text(report));
   return report.result() == CheckResult::kFail ? kFailed : kGood;
 }

@@ -1,5 +1,5 @@
 // `bao-exporter nodes`: asks the running exporter over its own port, as a scrape would, and prints
-// what it says of each node.
+// what it says of each node and certctl server.
 #include <ctime>
 #include <iomanip>
 #include <iostream>
@@ -8,8 +8,9 @@
 
 #include "bao_exporter/curl_transport.h"
 #include "bao_exporter/exposition.h"
-#include "bao_exporter/format.h"
 #include "cli/commands.h"
+#include "cli/nodes_certctl.h"
+#include "cli/nodes_table.h"
 #include "materials.h"
 
 namespace bao_exporter::cli {
@@ -26,13 +27,6 @@ struct Row {
   std::string reason = "?";
   std::string last_success;
 };
-
-std::string label_of(const Exposition& exposition, const Sample& sample, std::string_view name) {
-  for (const Label& label : exposition.labels_of(sample)) {
-    if (label.name == name) return unescape_label_value(label.value);
-  }
-  return {};
-}
 
 void note(const Exposition& exposition, const Sample& sample, Row& row) {
   const auto label = [&](std::string_view name) { return label_of(exposition, sample, name); };
@@ -57,26 +51,13 @@ std::string age_of(const std::string& last_success) {
   return out.str();
 }
 
-void print(const std::vector<std::pair<std::string, Row>>& rows) {
-  std::vector<std::vector<std::string>> table = {
-      {"NODE", "ROLE", "SEALED", "VERSION", "SAMPLES", "AGE", "LAST REASON"}};
+Table node_table(const std::vector<std::pair<std::string, Row>>& rows) {
+  Table table = {{"NODE", "ROLE", "SEALED", "VERSION", "SAMPLES", "AGE", "LAST REASON"}};
   for (const auto& [name, row] : rows) {
     table.push_back({name, row.role, sealed_word(row.role), row.version, row.samples,
                      age_of(row.last_success), row.reason});
   }
-  std::vector<std::size_t> widths(table[0].size());
-  for (const auto& line : table) {
-    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
-  }
-  for (const auto& line : table) {
-    std::ostringstream out;
-    for (std::size_t i = 0; i < line.size(); ++i) {
-      out << std::left << std::setw(static_cast<int>(widths[i]) + 2) << line[i];
-    }
-    std::string text = out.str();
-    text.erase(text.find_last_not_of(' ') + 1);
-    std::cout << text << '\n';
-  }
+  return table;
 }
 
 Result<Request> request_for(const ListenerConfig& listener) {
@@ -157,7 +138,11 @@ int nodes(const Config& config) {
     if (added) rows.emplace_back(name, Row{});
     note(exposition.value(), sample, rows[at->second].second);
   }
-  print(rows);
+  if (!config.clusters.empty()) print(node_table(rows));
+  if (!config.certctls.empty()) {
+    if (!config.clusters.empty()) std::cout << '\n';
+    print(certctl_table(config.certctls, exposition.value()));
+  }
   return kGood;
 }
 

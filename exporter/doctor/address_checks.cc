@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "certctl/remedies.h"
 #include "doctor/checks.h"
 
 namespace bao_exporter::doctor {
@@ -17,6 +18,37 @@ struct Words {
   std::string remedy;
 };
 
+// What differs between the two programs that may answer.
+struct ServerWords {
+  std::string_view program;
+  std::string_view server;
+  std::string_view whose_authority;
+  std::string_view renew;
+  std::string_view plain_http;
+  std::string_view no_tls;
+};
+constexpr ServerWords kNode = {
+    "OpenBao",
+    "node",
+    "your nodes'",
+    "renew the node's certificate and reload OpenBao (SIGHUP)",
+    "correct the port, or take tls_disable out of that listener of the node",
+    "correct the port; or allow TLS 1.2 in the node's listener (tls_min_version)"};
+constexpr ServerWords kCertctl = {"certctl",
+                                  "server",
+                                  "certctl's",
+                                  "renew the server's certificate and reload certctl (SIGHUP)",
+                                  "correct the port: certctl answers over TLS only",
+                                  "correct the port: certctl answers over TLS 1.3"};
+
+const ServerWords& words_of(const Surroundings& around) {
+  return around.cluster == nullptr ? kCertctl : kNode;
+}
+
+std::string remedy_of(const Surroundings& around, ErrorCode code) {
+  return std::string(around.cluster == nullptr ? certctl::remedy_for(code) : reason_remedy(code));
+}
+
 bool is_address(const std::string& host) {
   in6_addr ignored{};
   return ::inet_pton(AF_INET, host.c_str(), &ignored) == 1 ||
@@ -29,123 +61,128 @@ bool has_name(const ShownCertificate& certificate, const std::string& name) {
 }
 
 // In a certificate that is not the same one.
-bool another_has(const ClusterEvidence& cluster, const ShownCertificate& certificate,
+bool another_has(const Surroundings& around, const ShownCertificate& certificate,
                  const std::string& name) {
+  if (around.cluster == nullptr) return false;
+  const std::vector<NodeEvidence>& nodes = around.cluster->nodes;
   const auto has = [&](const std::optional<AddressEvidence>& address) {
     return address && address->tls && address->tls->certificate.names != certificate.names &&
            has_name(address->tls->certificate, name);
   };
-  return std::any_of(cluster.nodes.begin(), cluster.nodes.end(),
+  return std::any_of(nodes.begin(), nodes.end(),
                      [&](const NodeEvidence& node) { return has(node.api) || has(node.metrics); });
 }
 
 // A name that could stand in server_name: one that tells this node from the others, if there is
 // one.
-std::string candidate(const ShownCertificate& certificate, const ClusterEvidence& cluster) {
+std::string candidate(const ShownCertificate& certificate, const Surroundings& around) {
   std::string first;
   for (const std::string& name : certificate.names) {
     if (is_address(name) || name.starts_with("*") || name == "localhost") continue;
-    if (!another_has(cluster, certificate, name)) return name;
+    if (!another_has(around, certificate, name)) return name;
     if (first.empty()) first = name;
   }
   return first;
 }
 
-Words chain_words(const TlsFindings& tls, const ClusterEvidence& cluster, std::int64_t now) {
+Words chain_words(const TlsFindings& tls, const Surroundings& around) {
   const ShownCertificate& certificate = tls.certificate;
   const std::string of = "the certificate of " + list_words(certificate.names);
+  const ServerWords& words = words_of(around);
   switch (tls.chain) {
     case ChainFault::kUnknownAuthority:
       return {of + " is signed by \"" + certificate.issuer + "\", an authority that ca_file (" +
-                  cluster.ca_file + ") does not have",
-              "if \"" + certificate.issuer +
-                  "\" is your nodes' authority, put its certificate into ca_file; if not, another "
+                  around.ca_file + ") does not have",
+              "if \"" + certificate.issuer + "\" is " + std::string(words.whose_authority) +
+                  " authority, put its certificate into ca_file; if not, another "
                   "server answered: correct the address"};
     case ChainFault::kSelfSigned:
-      return {of + " is signed by itself, and it is not in ca_file (" + cluster.ca_file + ")",
-              "give the node a certificate of your authority, or put this one into ca_file"};
+      return {of + " is signed by itself, and it is not in ca_file (" + around.ca_file + ")",
+              "give the " + std::string(words.server) +
+                  " a certificate of your authority, or put this one into ca_file"};
     case ChainFault::kExpired:
-      if (certificate.not_after > now) {
+      if (certificate.not_after > around.now) {
         return {"an authority above " + of + " has expired", "renew the authority's certificate"};
       }
       return {of + " expired on " + date_words(certificate.not_after) + ", " +
-                  duration_words(now - certificate.not_after) + " ago",
-              "renew the node's certificate and reload OpenBao (SIGHUP)"};
+                  duration_words(around.now - certificate.not_after) + " ago",
+              std::string(words.renew)};
     case ChainFault::kNotYetValid:
       return {of + " is not valid before " + date_words(certificate.not_before),
               "look at the clock of this host; else make the certificate anew"};
     default:
-      return {of + " does not verify: " + tls.words, std::string(reason_remedy(ErrorCode::kTls))};
+      return {of + " does not verify: " + tls.words, remedy_of(around, ErrorCode::kTls)};
   }
 }
 
-Words name_words(const AddressEvidence& address, const ClusterEvidence& cluster) {
+Words name_words(const AddressEvidence& address, const Surroundings& around) {
   const ShownCertificate& certificate = address.tls->certificate;
   const std::string& host = address.url.host;
-  const std::string name = candidate(certificate, cluster);
+  const std::string name = candidate(certificate, around);
   std::string remedy = "make a certificate that has the name " + address.verified_name;
   if (address.verified_name != host && has_name(certificate, host)) {
     remedy = "take server_name out: the certificate has " + host;
   } else if (!name.empty()) {
-    remedy = "set server_name = \"" + name + "\" if that is this node, or " + remedy;
+    remedy = "set server_name = \"" + name + "\" if that is this " +
+             std::string(words_of(around).server) + ", or " + remedy;
   }
   return {"the certificate is for " + list_words(certificate.names) + ", not for " +
               address.verified_name,
           remedy};
 }
 
-std::string timeout_words(const PollConfig& poll) {
-  const auto milliseconds = poll.timeout.count();
+std::string timeout_words(Milliseconds timeout) {
+  const auto milliseconds = timeout.count();
   if (milliseconds % 1000 == 0) return "within " + duration_words(milliseconds / 1000);
   return "within " + std::to_string(milliseconds) + " ms";
 }
 
-Words handshake_words(const TlsFindings& tls, const std::string& detail, const PollConfig& poll) {
+Words handshake_words(const TlsFindings& tls, const std::string& detail,
+                      const Surroundings& around) {
+  const ServerWords& words = words_of(around);
   switch (tls.handshake) {
     case Handshake::kPlainHttp:
-      return {"it answers in plain HTTP where TLS is expected",
-              "correct the port, or take tls_disable out of that listener of the node"};
+      return {"it answers in plain HTTP where TLS is expected", std::string(words.plain_http)};
     case Handshake::kSilent:
-      return {
-          "it accepts the connection and does not answer the TLS handshake " + timeout_words(poll),
-          "the process hangs, or something else listens there: look after the node, correct "
-          "the port"};
+      return {"it accepts the connection and does not answer the TLS handshake " +
+                  timeout_words(around.timeout),
+              "the process hangs, or something else listens there: look after the node, correct "
+              "the port"};
     case Handshake::kClosed:
       return {"it closes the connection during the TLS handshake (" + tls.words + ")",
               "something that speaks no TLS listens there, or a proxy refuses: correct the port"};
     case Handshake::kNotTls:
       return {"it does not answer as TLS 1.2 or later does (" + tls.words + ")",
-              "correct the port; or allow TLS 1.2 in the node's listener (tls_min_version)"};
+              std::string(words.no_tls)};
     default:
-      return {"TLS failed (" + detail + ")", std::string(reason_remedy(ErrorCode::kTls))};
+      return {"TLS failed (" + detail + ")", remedy_of(around, ErrorCode::kTls)};
   }
 }
 
-Words client_words(const std::string& detail) {
+Words client_words(const std::string& detail, const Surroundings& around) {
   if (detail.find("certificate required") != std::string::npos ||
       detail.find("bad certificate") != std::string::npos) {
     return {"it asks for a client certificate and does not take ours, or there is none (" + detail +
                 ")",
-            "set client_cert_file and client_key_file to a pair that the node's listener trusts"};
+            "set client_cert_file and client_key_file to a pair that the " +
+                std::string(words_of(around).server) + "'s listener trusts"};
   }
-  return {"TLS failed (" + detail + ")", std::string(reason_remedy(ErrorCode::kTls))};
+  return {"TLS failed (" + detail + ")", remedy_of(around, ErrorCode::kTls)};
 }
 
-Words failure_words(const AddressEvidence& address, const ClusterEvidence& cluster,
-                    const Evidence& all) {
+Words failure_words(const AddressEvidence& address, const Surroundings& around) {
   const std::string& detail = address.failure->detail;
-  if (!address.tls)
-    return {"TLS failed (" + detail + ")", std::string(reason_remedy(ErrorCode::kTls))};
+  if (!address.tls) return {"TLS failed (" + detail + ")", remedy_of(around, ErrorCode::kTls)};
   if (address.tls->handshake != Handshake::kCertificate) {
-    return handshake_words(*address.tls, detail, all.poll);
+    return handshake_words(*address.tls, detail, around);
   }
   if (address.tls->chain == ChainFault::kNone && address.tls->name_matches) {
-    return client_words(detail);
+    return client_words(detail, around);
   }
   Words words;
-  if (address.tls->chain != ChainFault::kNone) words = chain_words(*address.tls, cluster, all.now);
+  if (address.tls->chain != ChainFault::kNone) words = chain_words(*address.tls, around);
   if (!address.tls->name_matches) {
-    const Words name = name_words(address, cluster);
+    const Words name = name_words(address, around);
     words.finding += (words.finding.empty() ? "" : "; ") + name.finding;
     words.remedy += (words.remedy.empty() ? "" : "; ") + name.remedy;
   }
@@ -160,21 +197,22 @@ bool tls_failed(const AddressEvidence& address) {
          address.tls->handshake != Handshake::kNoConnection;
 }
 
-void check_days(const AddressEvidence& address, std::int64_t now, Findings& out) {
+void check_days(const AddressEvidence& address, const Surroundings& around, Findings& out) {
   const std::string where = address.url.authority();
   if (!address.tls || address.tls->handshake != Handshake::kCertificate) {
     const std::string words = address.tls ? address.tls->words : std::string();
     return out.warn("tls",
                     where + ": the poll was good, a second handshake was not (" + words + ")",
-                    "run the doctor again; does the node limit connections?");
+                    "run the doctor again; does the " + std::string(words_of(around).server) +
+                        " limit connections?");
   }
   const ShownCertificate& certificate = address.tls->certificate;
-  const std::int64_t left = (certificate.not_after - now) / kDay;
+  const std::int64_t left = (certificate.not_after - around.now) / kDay;
   const std::string words = where + ": the certificate of " + list_words(certificate.names) +
                             " verifies and ends on " + date_words(certificate.not_after) + ", " +
                             std::to_string(left) + (left == 1 ? " day" : " days") + " left";
   if (left >= kWarnDays) return out.ok("tls", words);
-  out.warn("tls", words, "renew the node's certificate and reload OpenBao (SIGHUP)");
+  out.warn("tls", words, std::string(words_of(around).renew));
 }
 
 bool was_connected(const AddressEvidence& address) {
@@ -191,16 +229,17 @@ std::string system_words(const std::string& detail) {
   return detail.substr(open + 2, detail.size() - open - 3);
 }
 
-Words tcp_words(const AddressEvidence& address, const PollConfig& poll) {
-  const std::string remedy(reason_remedy(ErrorCode::kConnect));
+Words tcp_words(const AddressEvidence& address, const Surroundings& around) {
+  const std::string remedy = remedy_of(around, ErrorCode::kConnect);
   if (!address.failure) return {"no connection", remedy};
   if (address.failure->code == ErrorCode::kTimeout) {
-    return {"no connection " + timeout_words(poll), remedy};
+    return {"no connection " + timeout_words(around.timeout), remedy};
   }
   const std::string words = system_words(address.failure->detail);
   if (words != "Connection refused") return {words, remedy};
   return {"connection refused",
-          "start OpenBao, or correct the port; a firewall that rejects looks the same"};
+          "start " + std::string(words_of(around).program) +
+              ", or correct the port; a firewall that rejects looks the same"};
 }
 
 std::string dns_words(const std::string& host, const std::string& detail) {
@@ -210,13 +249,13 @@ std::string dns_words(const std::string& host, const std::string& detail) {
 
 }  // namespace
 
-bool check_address(const AddressEvidence& address, const ClusterEvidence& cluster,
-                   const Evidence& all, Findings& out) {
+bool check_address(const AddressEvidence& address, const Surroundings& around, Findings& out) {
   const std::string& host = address.url.host;
   const std::string where = address.url.authority();
   const bool connected = was_connected(address);
   if (address.failure && address.failure->code == ErrorCode::kDns) {
-    out.fail("dns", ErrorCode::kDns, dns_words(host, address.failure->detail));
+    out.fail("dns", dns_words(host, address.failure->detail), remedy_of(around, ErrorCode::kDns),
+             ErrorCode::kDns);
     return false;
   }
   if (is_address(host)) {
@@ -226,7 +265,7 @@ bool check_address(const AddressEvidence& address, const ClusterEvidence& cluste
   }
   if (!connected) {
     const ErrorCode code = address.failure ? address.failure->code : ErrorCode::kConnect;
-    const Words words = tcp_words(address, all.poll);
+    const Words words = tcp_words(address, around);
     out.fail("tcp", where + ": " + words.finding, words.remedy, code);
     return false;
   }
@@ -236,11 +275,11 @@ bool check_address(const AddressEvidence& address, const ClusterEvidence& cluste
     return true;
   }
   if (tls_failed(address)) {
-    const Words words = failure_words(address, cluster, all);
+    const Words words = failure_words(address, around);
     out.fail("tls", where + ": " + words.finding, words.remedy, address.failure->code);
     return false;
   }
-  check_days(address, all.now, out);
+  check_days(address, around, out);
   return true;
 }
 

@@ -28,9 +28,17 @@ class Findings {
   std::vector<Finding> list_;
 };
 
+// Whose address it is.
+struct Surroundings {
+  const ClusterEvidence* cluster = nullptr;  // null: a certctl server's
+  std::string ca_file;
+  Milliseconds timeout{0};
+  std::int64_t now = 0;
+};
+
 // dns, tcp, tls. False when they say why nothing was answered at this address.
-[[nodiscard]] bool check_address(const AddressEvidence& address, const ClusterEvidence& cluster,
-                                 const Evidence& all, Findings& out);
+[[nodiscard]] bool check_address(const AddressEvidence& address, const Surroundings& around,
+                                 Findings& out);
 
 // dns to identity, of one node.
 [[nodiscard]] std::vector<Finding> check_node(const NodeEvidence& node,
@@ -41,6 +49,10 @@ void check_retention(const NodeEvidence& node, const Evidence& all, Findings& ou
 
 // login, capability, active, nodes, versions, names: of the cluster as a whole.
 [[nodiscard]] std::vector<Finding> check_cluster(const ClusterEvidence& cluster);
+
+// dns to counts, of one certctl server.
+[[nodiscard]] std::vector<Finding> check_certctl(const CertctlEvidence& server,
+                                                 const Evidence& all);
 
 // "14 s", "5 min", "3 h", "12 days"; rounded down.
 [[nodiscard]] std::string duration_words(std::int64_t seconds);

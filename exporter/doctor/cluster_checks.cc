@@ -18,12 +18,13 @@ void check_login(const ClusterEvidence& cluster, Findings& out) {
                     "look at bao_token_logins_total of the running exporter");
   }
   if (login.failure) return out.fail("login", login.failure->code, login.failure->detail);
-  out.ok("login",
-         "by " + login.method + ": a token for " +
-             duration_words(
-                 std::chrono::duration_cast<std::chrono::seconds>(login.grant.ttl).count()) +
-             (login.grant.renewable ? ", renewable" : ", not renewable") +
-             "; it was revoked afterwards");
+  const std::string words =
+      "by " + login.method + ": a token for " +
+      duration_words(std::chrono::duration_cast<std::chrono::seconds>(login.grant.ttl).count()) +
+      (login.grant.renewable ? ", renewable" : ", not renewable");
+  if (login.revoked) return out.ok("login", words + "; it was revoked afterwards");
+  out.warn("login", words + "; it could not be revoked afterwards",
+           "nothing, if it ends soon; else revoke it: bao token revoke -accessor ACCESSOR");
 }
 
 // What is done about a token that may too much.

@@ -181,9 +181,10 @@ std::vector<Finding> check_node(const NodeEvidence& node, const ClusterEvidence&
                                 const Evidence& all) {
   Findings out;
   Patient patient{node, cluster, all};
-  if (node.api) patient.api_reached = check_address(*node.api, cluster, all, out);
+  const Surroundings around{&cluster, cluster.ca_file, all.poll.timeout, all.now};
+  if (node.api) patient.api_reached = check_address(*node.api, around, out);
   patient.metrics_reached = patient.api_reached;
-  if (node.metrics) patient.metrics_reached = check_address(*node.metrics, cluster, all, out);
+  if (node.metrics) patient.metrics_reached = check_address(*node.metrics, around, out);
   check_health(patient, out);
   check_token(patient, out);
   check_metrics(patient, out);

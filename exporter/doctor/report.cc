@@ -26,16 +26,47 @@ std::string words_of(const Finding& finding) {
   return words;
 }
 
+// Of whom each line is, in the order of the lines.
+struct Line {
+  std::string name;
+  const Finding& finding;
+};
+
+std::vector<Line> lines_of(const DoctorReport& report) {
+  std::vector<Line> lines;
+  for (const Examined& node : report.nodes) {
+    for (const Finding& finding : node.findings) {
+      lines.push_back({node.cluster + "/" + node.node, finding});
+    }
+  }
+  for (const ExaminedCertctl& certctl : report.certctls) {
+    for (const Finding& finding : certctl.findings) lines.push_back({certctl.name, finding});
+  }
+  return lines;
+}
+
 std::string summary(const DoctorReport& report) {
   std::array<std::size_t, kResultNames.size()> counts{};
-  for (const Examined& node : report.nodes) {
-    for (const Finding& finding : node.findings) ++counts[static_cast<std::size_t>(finding.result)];
-  }
+  for (const Line& line : lines_of(report)) ++counts[static_cast<std::size_t>(line.finding.result)];
   std::string words;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     words += (i == 0 ? "" : ", ") + std::to_string(counts[i]) + " " + std::string(kResultNames[i]);
   }
   return std::string(check_result_name(report.result())) + ": " + words + "\n";
+}
+
+using Json = nlohmann::ordered_json;
+
+Json checks_of(const std::vector<Finding>& findings) {
+  Json checks = Json::array();
+  for (const Finding& finding : findings) {
+    Json check = {{"check", finding.check}, {"result", check_result_name(finding.result)}};
+    if (finding.reason) check["reason"] = reason_name(*finding.reason);
+    check["finding"] = finding.finding;
+    if (!finding.remedy.empty()) check["remedy"] = finding.remedy;
+    checks.push_back(std::move(check));
+  }
+  return checks;
 }
 
 }  // namespace
@@ -46,9 +77,7 @@ std::string_view check_result_name(CheckResult result) noexcept {
 
 CheckResult DoctorReport::result() const {
   CheckResult worst = CheckResult::kOk;
-  for (const Examined& node : nodes) {
-    for (const Finding& finding : node.findings) worst = std::max(worst, finding.result);
-  }
+  for (const Line& line : lines_of(*this)) worst = std::max(worst, line.finding.result);
   return worst;
 }
 
@@ -61,6 +90,9 @@ DoctorReport examine(const Evidence& evidence) {
     }
     report.nodes.push_back({cluster.name, "-", doctor::check_cluster(cluster)});
   }
+  for (const CertctlEvidence& server : evidence.certctls) {
+    report.certctls.push_back({server.config.name, doctor::check_certctl(server, evidence)});
+  }
   return report;
 }
 
@@ -68,40 +100,35 @@ std::string doctor_text(const DoctorReport& report) {
   Column names;
   Column checks;
   Column results;
-  const auto name_of = [](const Examined& node) { return node.cluster + "/" + node.node; };
   names.fit("NODE");
   checks.fit("CHECK");
   results.fit("RESULT");
-  for (const Examined& node : report.nodes) {
-    names.fit(name_of(node));
-    for (const Finding& finding : node.findings) checks.fit(finding.check);
+  const std::vector<Line> lines = lines_of(report);
+  for (const auto& [name, finding] : lines) {
+    names.fit(name);
+    checks.fit(finding.check);
   }
   std::string text = names.pad("NODE") + checks.pad("CHECK") + results.pad("RESULT") + "FINDING\n";
-  for (const Examined& node : report.nodes) {
-    for (const Finding& finding : node.findings) {
-      text += names.pad(name_of(node)) + checks.pad(finding.check) +
-              results.pad(std::string(check_result_name(finding.result))) + words_of(finding) +
-              "\n";
-    }
+  for (const auto& [name, finding] : lines) {
+    text += names.pad(name) + checks.pad(finding.check) +
+            results.pad(std::string(check_result_name(finding.result))) + words_of(finding) + "\n";
   }
   return text + summary(report);
 }
 
 std::string doctor_json(const DoctorReport& report) {
-  using Json = nlohmann::ordered_json;
   Json nodes = Json::array();
   for (const Examined& node : report.nodes) {
-    Json checks = Json::array();
-    for (const Finding& finding : node.findings) {
-      Json check = {{"check", finding.check}, {"result", check_result_name(finding.result)}};
-      if (finding.reason) check["reason"] = reason_name(*finding.reason);
-      check["finding"] = finding.finding;
-      if (!finding.remedy.empty()) check["remedy"] = finding.remedy;
-      checks.push_back(std::move(check));
-    }
-    nodes.push_back({{"cluster", node.cluster}, {"node", node.node}, {"checks", checks}});
+    nodes.push_back(
+        {{"cluster", node.cluster}, {"node", node.node}, {"checks", checks_of(node.findings)}});
   }
-  const Json whole = {{"nodes", nodes}, {"result", check_result_name(report.result())}};
+  Json certctls = Json::array();
+  for (const ExaminedCertctl& one : report.certctls) {
+    certctls.push_back({{"certctl", one.name}, {"checks", checks_of(one.findings)}});
+  }
+  Json whole = {{"nodes", nodes}};
+  if (!certctls.empty()) whole["certctls"] = certctls;
+  whole["result"] = check_result_name(report.result());
   return whole.dump() + "\n";
 }
 

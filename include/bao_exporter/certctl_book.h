@@ -25,8 +25,8 @@ class CertctlBook {
   // From now on these servers. What is known of one that keeps its name and its URL stays.
   void replace(const Config& config);
 
-  // What is known of all of them, in the place of what was known before. Of servers that are not
-  // configured nothing is taken.
+  // What is known of each, in the place of what was known before; of one that is not among them,
+  // what was known stays. Of servers that are not configured nothing is taken.
   void note(const CertctlViews& views);
 
   // Every server was polled at least once.

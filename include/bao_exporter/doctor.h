@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,7 +23,7 @@ namespace bao_exporter {
 
 // --- what was gathered ---------------------------------------------------------------
 
-// One address that a node was asked at.
+// One address that a node or a certctl server was asked at.
 struct AddressEvidence {
   Url url;
   std::optional<Error> failure;    // of the first request to it
@@ -47,6 +48,7 @@ struct LoginEvidence {
   std::string method;  // as the configuration calls it
   std::optional<Error> failure;
   Grant grant;           // without failure
+  bool revoked = false;  // ... and at its end the token was
   bool used_up = false;  // not tried: a wrapped secret id works once, and is not the doctor's
 };
 
@@ -61,10 +63,51 @@ struct ClusterEvidence {
   std::optional<Result<Capabilities>> capabilities;  // absent: there was nobody to ask, or no token
 };
 
+// What became of one collector of a certctl server.
+struct CollectorEvidence {
+  CertctlCollector collector = CertctlCollector::kMetrics;
+  bool may = false;           // where it is known what the key may
+  std::string permission;     // that it takes
+  bool switched_off = false;  // at the server
+  // kOk, or why it was not read.
+  Error error{ErrorCode::kNotPolled, {}};
+  std::size_t requests = 0;  // for its lists
+  int inventories = 1;       // so often it is read: at each, at every sixth
+};
+
+// What the key may do.
+struct KeyEvidence {
+  std::size_t permissions = 0;
+  std::string excess;  // for more than reading, in words; empty: none
+};
+
+// A family that certctl counts itself, and what its lists have.
+struct CountEvidence {
+  std::string family;
+  double theirs = 0;
+  double ours = 0;
+  bool wrong = false;
+};
+
+struct CertctlEvidence {
+  CertctlConfig config;
+  AddressEvidence address;
+  std::optional<Result<bool>> ready;  // absent: not asked
+  std::string version;
+  std::optional<Result<KeyEvidence>> key;     // absent: not asked
+  std::vector<CollectorEvidence> collectors;  // that the configuration asks for
+  std::shared_ptr<const NodePart> metrics;    // null: they were not read
+  std::vector<CountEvidence> counts;
+  std::size_t requests = 0;  // in all
+  std::size_t limited = 0;   // of them answered with 429
+  double inventory_seconds = 0;
+};
+
 struct Evidence {
   PollConfig poll;
   std::int64_t now = 0;  // unix seconds
   std::vector<ClusterEvidence> clusters;
+  std::vector<CertctlEvidence> certctls;
 };
 
 // --- what it means -------------------------------------------------------------------
@@ -88,8 +131,14 @@ struct Examined {
   std::vector<Finding> findings;
 };
 
+struct ExaminedCertctl {
+  std::string name;
+  std::vector<Finding> findings;
+};
+
 struct DoctorReport {
   std::vector<Examined> nodes;
+  std::vector<ExaminedCertctl> certctls;
 
   [[nodiscard]] CheckResult result() const;  // the worst one
 };
@@ -99,7 +148,8 @@ struct DoctorReport {
 // A line each, in aligned columns, and a last one that sums up.
 [[nodiscard]] std::string doctor_text(const DoctorReport& report);
 
-// {"nodes":[{"cluster","node","checks":[{"check","result","reason","finding","remedy"}]}],"result"}
+// {"nodes":[{"cluster","node","checks":[{"check","result","reason","finding","remedy"}]}],
+//  "certctls":[{"certctl","checks"}],"result"}; "certctls" only where there are some.
 [[nodiscard]] std::string doctor_json(const DoctorReport& report);
 
 }  // namespace bao_exporter

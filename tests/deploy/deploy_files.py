@@ -69,6 +69,16 @@ def load_overlay(name: str) -> list[dict]:
     return copy.deepcopy(_read_overlay(name))
 
 
+def uncommented(text: str, first: str) -> str:
+    """With the block of comment lines that begins with `first` made part of the file."""
+    lines = text.splitlines()
+    at = next(index for index, line in enumerate(lines) if line.strip() == f"# {first}")
+    while at < len(lines) and lines[at].strip().startswith("# "):
+        lines[at] = lines[at].replace("# ", "", 1)
+        at += 1
+    return "\n".join(lines) + "\n"
+
+
 # --- configurations ------------------------------------------------------------------
 
 

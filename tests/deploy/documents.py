@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE_LABELS = ["cluster", "node_name", "instance", "scrape_profile", "pod", "kubernetes_namespace"]
-OWN_PREFIXES = ("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_")
+CERTCTL_LABELS = ["certctl", "instance"]
+OWN_PREFIXES = ("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_", "certctl_state_")
 
 # Keys whose line in configs/bao-exporter.toml is an example: they have no useful default.
 EXAMPLE_KEYS = {"openbao.cluster", "openbao.node.name", "openbao.node.api_url", "certctl.name", "certctl.url"}
@@ -204,7 +205,9 @@ class Live:
 def documented_families(text: str) -> dict[str, Family]:
     families = {}
     for name, kind, labels, meaning, absent in table_rows(text, "name"):
-        words = labels.replace("N", ", ".join(f"`{label}`" for label in NODE_LABELS), 1)
+        words = labels
+        for letter, stands_for in {"N": NODE_LABELS, "C": CERTCTL_LABELS}.items():
+            words = re.sub(rf"^{letter}\b", ", ".join(f"`{label}`" for label in stands_for), words)
         families[name.strip("`")] = Family(kind, meaning, set(in_backticks(words)))
         assert absent, f"{name}: when it is absent is not said"
     return families
@@ -230,11 +233,15 @@ def metrics_problems(text: str, live: Live) -> list[str]:
 
 
 def label_problems(text: str, live: Live) -> list[str]:
-    """Labels that are added to samples of nodes, and values of the labels that are closed lists."""
+    """Labels that are added to samples of nodes and of certctl, and values of the labels that are
+    closed lists."""
     problems = []
     added = {name.strip("`") for name, _ in table_rows(text, "label") if name.strip("`") in NODE_LABELS}
     node_part = re.search(r"^vault_cache_hit\{(.*)\} ", live.metrics, re.M)
     problems += differences("label", added, {name for name, _ in LABEL.findall(node_part[1])})
+    added = {name.strip("`") for name, _ in table_rows(text, "added")}
+    certctl_part = re.search(r"^certctl_certificate_total\{(.*)\} ", live.metrics, re.M)
+    problems += differences("label", added, {name for name, _ in LABEL.findall(certctl_part[1])})
     known = {
         "`node_role`": label_values(live.metrics, "bao_cluster_nodes", "node_role"),
         "`cause` of `bao_node_samples_dropped_total`": label_values(
@@ -247,7 +254,15 @@ def label_problems(text: str, live: Live) -> list[str]:
         "`state`": label_values(live.metrics, "bao_exporter_connections", "state"),
         "`encoding`": label_values(live.metrics, "bao_exporter_snapshot_bytes", "encoding"),
         "`path`": label_values(live.metrics, "bao_exporter_scrapes_total", "path"),
+        "`collector`": label_values(live.metrics, "certctl_state_collector_up", "collector"),
+        "`within`": label_values(live.metrics, "certctl_state_certificates_expiring", "within"),
+        "`family` of `certctl_state_upstream_count_mismatch`": label_values(
+            live.metrics, "certctl_state_upstream_count_mismatch", "family"
+        ),
     }
+    for kind in ("agents", "notifications", "discovered_certificates", "health_checks"):
+        family = f"certctl_state_{kind}"
+        known[f"`status` of `{family}`"] = label_values(live.metrics, family, "status")
     rows = {row[0]: row[1] for row in table_rows(section(text, "## Values of labels"), "label")}
     for label, values in known.items():
         problems += differences(f"value of {label}", set(in_backticks(rows.get(label, ""))), values)

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from deploy_files import BINARY, CONFIGS, OVERLAYS, ROOT, check, load_overlay, make_files, run
+from deploy_files import BINARY, CONFIGS, OVERLAYS, ROOT, check, load_overlay, make_files, run, uncommented
 
 NOT_YET = "is known but not supported by this version yet"
 EVERY_CONFIG = "bao-exporter.toml"
@@ -108,6 +108,24 @@ def test_the_config_maps_speak_of_one_cluster():
     assert one["expected_nodes"] == len(other["node"])
     for key in set(one) - {"node", "expected_nodes"}:
         assert one[key] == other[key], key
+
+
+def test_the_config_map_is_good_with_certctl(tmp_path):
+    make_files(tmp_path / "secrets", mode=0o440)
+    config = tmp_path / "bao-exporter.toml"
+    config.write_text(uncommented(config_map("deployment"), "[[certctl]]").replace('"/secrets/', f'"{tmp_path}/secrets/'))
+    assert "certctl" in tomllib.loads(config.read_text())
+    assert check(config) == (0, [])
+
+
+def test_the_systemd_example_is_good_with_certctl(tmp_path):
+    make_files(tmp_path)
+    shutil.copy(tmp_path / "tls/tls.crt", tmp_path / "tls.crt")
+    shutil.copy(tmp_path / "tls/tls.key", tmp_path / "tls.key")
+    config = tmp_path / "bao-exporter.toml"
+    config.write_text(uncommented((ROOT / "systemd/bao-exporter.toml.example").read_text(), "[[certctl]]"))
+    assert "certctl" in tomllib.loads(config.read_text())
+    assert check(config, {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == (0, [])
 
 
 def config_map(overlay: str) -> str:

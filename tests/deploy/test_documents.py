@@ -11,6 +11,9 @@ import shutil
 import time
 
 import pytest
+from certctl import FakeCertctl
+from certctl_state import FakeState
+from certctl_tls import Material
 from deploy_files import BINARY, check, make_files, run, write_secret
 from documents import (
     ROOT,
@@ -36,7 +39,7 @@ from documents import (
     table_rows,
     toml_problems,
 )
-from exporter_under_fault import SCRAPE_TOKEN, ExporterUnderFault
+from exporter_under_fault import CANARIES, SCRAPE_TOKEN, ExporterUnderFault
 from fake_node import Certificates, FakeNode
 
 CONFIGURATION = document("docs/configuration.md")
@@ -86,9 +89,21 @@ def let_log_in(node: FakeNode) -> None:
 
 
 class Rig(ExporterUnderFault):
-    """With all labels that a node can have, and a token that it logs in for."""
+    """With all labels that a node can have, a token that it logs in for, and a certctl server."""
+
+    def __init__(self, certificates, nodes, folder, certctl):
+        self.certctl = certctl
+        certctl.write_key(folder / "certctl.key", "viewer")
+        CANARIES["the certctl key"] = certctl.keys.secret("viewer")
+        super().__init__(certificates, nodes, folder)
 
     def config_text(self, **changes):
+        table = {"name": "fake-ca", "url": self.certctl.url, "ca_file": str(self.certctl.ca_file),
+                 "server_name": "certctl-server", "interval": "1s", "timeout": "900ms", "inventory_interval": "2s"}
+        certctl = "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+        return self.openbao_text(**changes) + "[[certctl]]\n" + certctl
+
+    def openbao_text(self, **changes):
         text = super().config_text(**changes).replace("[openbao.auth]", 'kubernetes_namespace = "bao"\n[openbao.auth]')
         text = text.replace('token_file = "openbao.token"', 'method = "approle"\nrole_id_file = "openbao.token"')
         return re.sub(r'^(name = "(\w+)")$', r'\1\npod = "pod-\2"', text, flags=re.M)
@@ -103,24 +118,31 @@ class Rig(ExporterUnderFault):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory) -> Live:
     """An exporter to which everything has happened that makes a family appear: an active node, a
-    standby, one that fails; a login; gzip, a wrong token, an unknown path."""
+    standby, one that fails; a login; a certctl server that counts wrongly; gzip, a wrong token, an
+    unknown path."""
     certificates = Certificates(tmp_path_factory.mktemp("certificates"))
+    material = Material(tmp_path_factory.mktemp("certctl"))
     with contextlib.ExitStack() as stack:
+        certctl = stack.enter_context(FakeCertctl(state=FakeState(certificates=332), material=material))
+        certctl.health_checks_enabled = True
         nodes = [FakeNode(certificates, f"n{i}", role, i) for i, role in enumerate(("active", "standby", "standby"), 1)]
         for node in nodes:
             stack.callback(node.stop)
             let_log_in(node)
         nodes[2].refuse()
-        rig = stack.enter_context(Rig(certificates, nodes, tmp_path_factory.mktemp("exporter")))
+        rig = stack.enter_context(Rig(certificates, nodes, tmp_path_factory.mktemp("exporter"), certctl))
         rig.wait_published()
         rig.ask("/metrics", **{"Accept-Encoding": "gzip"})
         rig.ask("/metrics", token="a-token-that-is-wrong")
-        for path in ["/elsewhere", "/metrics/nodes/fake/n1", "/metrics/exporter", "/sd", "/sd/certctl", "/sd/exporter"]:
+        for path in ["/elsewhere", "/metrics/nodes/fake/n1", "/metrics/certctl/fake-ca", "/metrics/exporter"]:
+            rig.ask(path)
+        for path in ["/sd", "/sd/certctl", "/sd/exporter"]:
             rig.ask(path)
         deadline = time.monotonic() + 10
-        while 'snapshot_bytes{encoding="gzip"}' not in rig.ask("/metrics"):
-            assert time.monotonic() < deadline, "gzip was not made"
-            time.sleep(0.1)
+        for awaited in ['snapshot_bytes{encoding="gzip"}', 'count_mismatch{', 'family="certctl_job_failed_total"']:
+            while awaited not in rig.ask("/metrics"):
+                assert time.monotonic() < deadline, f"{awaited} did not come"
+                time.sleep(0.1)
         scrape = rig.scrape()
         assert scrape.up("n1") and scrape.up("n2") and not scrape.up("n3")
         return Live(scrape.text, rig.ask("/metrics/exporter"))
@@ -235,10 +257,11 @@ def test_the_runbook_begins_with_the_binarys_remedies(reasons, remedies):
 
 def test_the_doctor_ends_where_there_is_no_node(tmp_path):
     config = tmp_path / "bao-exporter.toml"
-    shutil.copy(ROOT / "configs/profiles/certctl.toml", config)
+    text = (ROOT / "configs/profiles/certctl.toml").read_text()
+    config.write_text(text.replace("certctl.example", "certctl.invalid"))
     make_files(tmp_path)
-    done = run(BINARY, "doctor", "--config.file", config, timeout=20)
-    assert done.returncode == 0, done.stderr
+    done = run(BINARY, "doctor", "--config.file", config, timeout=60)
+    assert done.returncode == 1 and "certctl  dns    FAIL" in done.stdout, done.stderr
 
 
 def test_the_runbook_has_the_doctors_checks():
@@ -383,6 +406,9 @@ def test_every_metric_is_missed(live):
         ("| `bao_token_generation` | gauge | `credential` |", "| `bao_token_generation` | gauge | |"),
         ("Nodes of the cluster in each role.", "Nodes in each role."),
         ("| `process_threads` |", "| `process_tasks` |"),
+        ("| `certctl_state_ready` | gauge | C |", "| `certctl_state_ready` | gauge | |"),
+        ("| C, `within` |", "| C, `days` |"),
+        ("| Jobs by kind and state.", "| Jobs by state."),
         ("## Credentials", "## Tokens"),
         ("| `bao_node_samples` |", "| `bao_node_sample_count` |"),
     ],
@@ -392,9 +418,12 @@ def test_a_wrong_word_about_a_metric_is_noticed(old, new, live):
     assert metrics_problems(METRICS.replace(old, new), live) != []
 
 
-@pytest.mark.parametrize("word", ["| `pod` |", "`uninitialized`, ", "`type_conflict`, ", "`malformed`, ", ", `gzip` |", "`denied`"])
+@pytest.mark.parametrize("word", ["| `pod` |", "`uninitialized`, ", "`type_conflict`, ", "`malformed`, ", ", `gzip` |", "`denied`",
+                                  "| `certctl` | `certctl.name` |", ", `90d`", "`cert_mismatch`, ", "`certctl_agent_total`, ",
+                                  "`/metrics/certctl`, "])
 def test_a_missing_label_or_value_is_noticed(word, live):
-    changed = METRICS.replace(word, "" if "`pod`" not in word else "| `pods` |")
+    instead = "| `pods` |" if "`pod`" in word else "| `pods` | |" if word.startswith("|") else ""
+    changed = METRICS.replace(word, instead)
     assert changed != METRICS
     assert label_problems(changed, live) != []
 

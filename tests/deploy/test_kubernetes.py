@@ -10,7 +10,7 @@ from collections.abc import Callable
 import kubernetes_validate
 import pytest
 import yaml
-from deploy_files import KUBERNETES, OVERLAYS, ROOT, files_of, load_overlay, yaml_documents
+from deploy_files import KUBERNETES, OVERLAYS, ROOT, files_of, load_overlay, uncommented, yaml_documents
 from kubernetes_validate.utils import major_minor
 from manifest_rules import RULES, Objects, broken_rules
 
@@ -125,6 +125,18 @@ def test_a_manifest_against_the_schema_is_noticed(kind, path, value):
     put(document, path, value)
     for version in SCHEMAS_WANTED:
         assert schema_problems(document, version)
+
+
+def test_manifests_are_valid_with_certctl():
+    """With what is commented out for it: its Secrets as files, and the way out to it."""
+    (deployment,) = yaml.safe_load_all(uncommented((KUBERNETES / "deployment/deployment.yaml").read_text(), "- secret:"))
+    sources = Objects([deployment]).volume("secrets")["projected"]["sources"]
+    files = {item["path"] for source in sources for item in source["secret"]["items"]}
+    assert {"certctl.key", "certctl-ca.pem"} <= files
+    _, policy = yaml.safe_load_all(uncommented((KUBERNETES / "base/networkpolicy.yaml").read_text(), "- to:"))
+    assert [rule["ports"][0]["port"] for rule in policy["spec"]["egress"]] == [8200, 8443, 53]
+    for document in (deployment, policy):
+        assert not schema_problems(document, SCHEMAS_WANTED[-1])
 
 
 # --- our own rules --------------------------------------------------------------------

@@ -16,14 +16,21 @@ import yaml
 from deploy_files import BINARY, CONFIGS, PROMETHEUS, PROMTOOL, ROOT, SCRAPE_TOKEN, make_files, run, write_secret
 from documents import in_backticks, table_rows
 
-RULE_FILES = ["rules.yml", "alerts.yml"]
-UNIT_TEST = ROOT / "tests/deploy/rules.test.yml"
+ALERT_FILES = ["alerts.yml", "certctl-alerts.yml"]
+RULE_FILES = ["rules.yml", *ALERT_FILES]
+UNIT_TESTS = [ROOT / "tests/deploy/rules.test.yml", ROOT / "tests/deploy/certctl-rules.test.yml"]
 RULE_FILE_PREFIX = "../../configs/prometheus/"
 
-# Reasons that a node's poll cannot end with: all is well, or they are certctl's.
-REASONS_WITHOUT_ALERT = {"ok", "database_down", "inconsistent"}
-# Reasons that leave the node with a role of its own, which BaoNodeSealed looks at.
-REASONS_OF_SEALED = {"sealed", "uninitialized"}
+# Reasons without an alert of their own, by the metric that tells the reason: all is well; those that
+# leave a node with a role of its own, which BaoNodeSealed looks at; those of the other upstream.
+REASONS_WITHOUT_ALERT = {
+    "bao_node_last_poll_reason": {"ok", "sealed", "uninitialized", "database_down", "inconsistent"},
+    "certctl_state_collector_last_reason": {
+        *("ok", "sealed", "uninitialized", "standby_redirect", "standby_rejected", "no_leader", "superseded"),
+        *("metrics_disabled", "telemetry_disabled", "namespace_restricted", "login_failed"),
+        *("identity_mismatch", "identity_changed", "duplicate_node"),
+    },
+}
 
 SCRAPE_FILES = ["scrape.yml", "scrape-nodes.yml"]
 
@@ -37,11 +44,12 @@ def promtool(*arguments, **options) -> subprocess.CompletedProcess:
     return run(PROMTOOL, *arguments, **options)
 
 
-def rules_in(name: str) -> list[dict]:
-    return [rule for group in yaml.safe_load((PROMETHEUS / name).read_text())["groups"] for rule in group["rules"]]
+def rules_in(*names: str) -> list[dict]:
+    groups = [group for name in names for group in yaml.safe_load((PROMETHEUS / name).read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
 
 
-ALERTS = [rule["alert"] for rule in rules_in("alerts.yml")]
+ALERTS = [rule["alert"] for rule in rules_in(*ALERT_FILES)]
 RECORDS = [rule["record"] for rule in rules_in("rules.yml")]
 
 
@@ -102,8 +110,8 @@ def jobs_in(name: str) -> dict[str, dict]:
 
 def test_each_node_is_a_target_of_the_job_that_the_alerts_ask_for():
     jobs = jobs_in("scrape-nodes.yml")
-    assert set(jobs) == {"openbao", "bao-exporter"}
-    for job, path in {"openbao": "/sd", "bao-exporter": "/sd/exporter"}.items():
+    assert list(jobs) == ["openbao", "bao-exporter", "certctl"]
+    for job, path in {"openbao": "/sd", "bao-exporter": "/sd/exporter", "certctl": "/sd/certctl"}.items():
         (discovery,) = jobs[job]["http_sd_configs"]
         assert discovery["url"] == f"https://{TARGET}{path}"
         assert jobs[job]["honor_labels"] is False and jobs[job]["scheme"] == "https"
@@ -131,31 +139,31 @@ def test_a_node_is_scraped_by_one_job_in_each_way():
 def test_promtool_takes_the_rules():
     done = promtool("check", "rules", *[PROMETHEUS / name for name in RULE_FILES])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(RECORDS)} rules found" in done.stdout
-    assert f"{len(ALERTS)} rules found" in done.stdout
+    for name in RULE_FILES:
+        assert f"{len(rules_in(name))} rules found" in done.stdout
 
 
 def test_rules_do_what_they_say():
-    done = promtool("test", "rules", UNIT_TEST)
+    done = promtool("test", "rules", *UNIT_TESTS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_each_alert_is_shown_firing():
-    tests = yaml.safe_load(UNIT_TEST.read_text())["tests"]
+    tests = [test for path in UNIT_TESTS for test in yaml.safe_load(path.read_text())["tests"]]
     shown = [case["alertname"] for test in tests for case in test.get("alert_rule_test", []) if case["exp_alerts"]]
     assert sorted(shown) == sorted(ALERTS)
 
 
-def unit_test_with(folder, alerts: str, rules: str) -> subprocess.CompletedProcess:
-    (folder / "alerts.yml").write_text(alerts)
-    (folder / "rules.yml").write_text(rules)
-    test = folder / "rules.test.yml"
-    test.write_text(UNIT_TEST.read_text().replace(RULE_FILE_PREFIX, f"{folder}/"))
-    return promtool("test", "rules", test)
+def unit_tests_with(folder, texts: dict[str, str], tests=tuple(UNIT_TESTS)) -> subprocess.CompletedProcess:
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    for test in tests:
+        (folder / test.name).write_text(test.read_text().replace(RULE_FILE_PREFIX, f"{folder}/"))
+    return promtool("test", "rules", *[folder / test.name for test in tests])
 
 
-def texts() -> tuple[str, str]:
-    return (PROMETHEUS / "alerts.yml").read_text(), (PROMETHEUS / "rules.yml").read_text()
+def texts() -> dict[str, str]:
+    return {name: (PROMETHEUS / name).read_text() for name in RULE_FILES}
 
 
 def changed(text: str, change) -> str:
@@ -179,8 +187,8 @@ def always(rule: dict) -> None:
 def test_an_alert_that_never_or_always_fires_is_noticed(change, tmp_path):
     """The unit tests above are worth something: with its expression never true, or true of
     everything, they fail for each alert by its name."""
-    alerts, rules = texts()
-    done = unit_test_with(tmp_path, changed(alerts, change), rules)
+    broken = {name: changed(text, change) for name, text in texts().items() if name in ALERT_FILES}
+    done = unit_tests_with(tmp_path, texts() | broken)
     assert done.returncode != 0
     said = set(re.findall(r"alertname: (\w+), time:", done.stdout + done.stderr))
     assert said == set(ALERTS)
@@ -188,15 +196,15 @@ def test_an_alert_that_never_or_always_fires_is_noticed(change, tmp_path):
 
 @pytest.mark.parametrize("record", RECORDS)
 def test_a_recording_rule_that_gives_nothing_is_noticed(record, tmp_path):
-    alerts, rules = texts()
-    broken = changed(rules, lambda rule: never(rule) if rule["record"] == record else None)
-    assert unit_test_with(tmp_path, alerts, broken).returncode != 0
+    broken = changed(texts()["rules.yml"], lambda rule: never(rule) if rule["record"] == record else None)
+    assert unit_tests_with(tmp_path, texts() | {"rules.yml": broken}, UNIT_TESTS[:1]).returncode != 0
 
 
 # --- the names in them ---------------------------------------------------------------
 
 
-def test_each_reason_is_in_one_alert():
+@pytest.mark.parametrize(("metric", "count"), [("bao_node_last_poll_reason", 4), ("certctl_state_collector_last_reason", 7)])
+def test_each_reason_is_in_one_alert(metric, count):
     """The reasons are those of the program text, so a new one fails here until it has an alert."""
     source = (ROOT / "exporter/result.cc").read_text()
     table = re.search(r"kReasonNames = \{(.*?)\}", source, re.S)[1]
@@ -204,16 +212,24 @@ def test_each_reason_is_in_one_alert():
     assert len(reasons) > 40
     matchers = {
         rule["alert"]: re.compile(found[1])
-        for rule in rules_in("alerts.yml")
-        if (found := re.search(r'bao_node_last_poll_reason\{reason=~"([^"]+)"\}', rule["expr"]))
+        for rule in rules_in(*ALERT_FILES)
+        if (found := re.search(rf'{metric}\{{reason=~?"([^"]+)"\}}', rule["expr"])) and "unless" not in rule["expr"]
     }
-    assert len(matchers) == 4
+    assert len(matchers) == count
     for reason in reasons:
         alerts = [alert for alert, matcher in matchers.items() if matcher.fullmatch(reason)]
-        wanted = 0 if reason in REASONS_WITHOUT_ALERT | REASONS_OF_SEALED else 1
+        wanted = 0 if reason in REASONS_WITHOUT_ALERT[metric] else 1
         assert len(alerts) == wanted, f"{reason}: {alerts}"
     named = {word for matcher in matchers.values() for word in matcher.pattern.split("|")}
     assert named <= set(reasons)
+
+
+def test_no_reason_that_certctl_code_gives_is_without_alert():
+    """Of the codes that the program text about certctl names."""
+    sources = "".join(path.read_text() for path in (ROOT / "exporter/certctl").glob("*.cc"))
+    codes = {re.sub(r"(?<!^)([A-Z])", r"_\1", code).lower() for code in re.findall(r"ErrorCode::k(\w+)", sources)}
+    assert {"database_down", "inconsistent", "token_excess"} <= codes
+    assert codes & REASONS_WITHOUT_ALERT["certctl_state_collector_last_reason"] == {"ok"}
 
 
 def metrics_in(text: str) -> set[str]:
@@ -228,6 +244,14 @@ def token_families() -> dict[str, str]:
     found = re.findall(r'(counter|gauge)s\(\s*registry_,\s*"(bao_token_[a-z_]+)"', source)
     assert len(found) >= 6
     return {name: kind for kind, name in found}
+
+
+def certctl_families() -> dict[str, str]:
+    """As the program text has them; that they come is shown by test_documents.py."""
+    sources = "".join(path.read_text() for path in (ROOT / "exporter/certctl").glob("*.cc"))
+    found = re.findall(r'\.gauge\(\s*"(certctl_state_[a-z_]+)"', sources)
+    assert len(found) >= 19 and len(found) == len(set(found))
+    return dict.fromkeys(found, "gauge")
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +276,7 @@ def families(tmp_path_factory) -> dict[str, str]:
             ask(int(port[1]), folder, SCRAPE_TOKEN)
             status, body = ask(int(port[1]), folder, SCRAPE_TOKEN)
             if status == 200:
-                return token_families() | dict(re.findall(r"^# TYPE (\S+) (\S+)$", body, re.M))
+                return token_families() | certctl_families() | dict(re.findall(r"^# TYPE (\S+) (\S+)$", body, re.M))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
@@ -268,8 +292,8 @@ def ask(port: int, folder, token: str) -> tuple[int, str]:
 
 
 def test_the_rules_name_metrics_that_exist(families):
-    named = {metric for rule in rules_in("alerts.yml") + rules_in("rules.yml") for metric in metrics_in(rule["expr"])}
-    for rule in rules_in("alerts.yml"):
+    named = {metric for rule in rules_in(*RULE_FILES) for metric in metrics_in(rule["expr"])}
+    for rule in rules_in(*ALERT_FILES):
         named |= metrics_in(" ".join(rule["annotations"].values()))
     assert len(named) > 10
     unknown = named - set(families)
@@ -277,7 +301,7 @@ def test_the_rules_name_metrics_that_exist(families):
 
 
 def test_counters_are_used_as_counters_and_gauges_as_gauges(families):
-    for rule in rules_in("alerts.yml") + rules_in("rules.yml"):
+    for rule in rules_in(*RULE_FILES):
         for metric in metrics_in(rule["expr"]) & set(families):
             in_rate = bool(re.search(rf"(?:rate|increase)\({metric}\b", rule["expr"]))
             assert in_rate == (families[metric] == "counter"), f"{metric} in {rule}"
@@ -285,7 +309,7 @@ def test_counters_are_used_as_counters_and_gauges_as_gauges(families):
 
 def test_the_rules_stay_with_their_own_recordings():
     """Each bao:... that an alert uses is recorded, and each recording is a name of that form."""
-    used = {name for rule in rules_in("alerts.yml") for name in re.findall(r"bao:[a-z0-9_:]+", rule["expr"])}
+    used = {name for rule in rules_in(*ALERT_FILES) for name in re.findall(r"bao:[a-z0-9_:]+", rule["expr"])}
     assert used <= set(RECORDS)
     assert all(re.fullmatch(r"bao:[a-z_]+(?::[a-z0-9]+)?", record) for record in RECORDS)
 

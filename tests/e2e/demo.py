@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The demo: a real three-node OpenBao cluster, bao-exporter in front of it, and what it shows.
+"""The demo: a real three-node OpenBao cluster, a FAKE certctl (tests/fake: the real one is in no
+package registry), bao-exporter in front of both, and what it shows.
 
 Everything lives in one temporary folder and ends with this process: by Ctrl-C, by `--once`, or
 when it is killed (the kernel ends the servers then).
@@ -25,6 +26,8 @@ import cluster as fixture
 HEAD_LINES = 12
 START_SECONDS = 20
 TABLE_SECONDS = 1.0
+CERTIFICATES = 332
+FAKE_CERTCTL = Path(__file__).parent.parent / "fake" / "certctl.py"
 
 
 class DemoError(RuntimeError):
@@ -63,13 +66,42 @@ def wait_for(what: str, seconds: float, attempt):
     return result
 
 
+class Certctl:
+    """The fake, in a process of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.log = folder.with_suffix(".log")
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, FAKE_CERTCTL, "--dir", folder, "--certificates", str(CERTIFICATES),
+                 "--owner-pid", str(os.getpid())],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=fixture.die_with_parent(),
+            )
+        self.url = wait_for("the fake certctl", START_SECONDS, self._url)
+
+    def _url(self) -> str | None:
+        if self.process.poll() is not None:
+            raise DemoError(f"the fake certctl ended with {self.process.returncode}:\n{self.log.read_text()}")
+        file = self.folder / "url"
+        return file.read_text().strip() or None if file.exists() else None
+
+    def stop(self) -> None:
+        stop_process(self.process)
+
+
 class Exporter:
     """The real binary with a real configuration."""
 
-    def __init__(self, binary: Path, folder: Path, cluster: fixture.Cluster):
+    def __init__(self, binary: Path, folder: Path, cluster: fixture.Cluster, certctl: Certctl):
         self.binary = binary
         self.folder = folder
         self.cluster = cluster
+        self.certctl = certctl
         self.log = folder / "bao-exporter.log"
         self.ca_file = cluster.ca_file
         self.token = secrets.token_urlsafe(32)
@@ -105,7 +137,17 @@ ca_file = "{self.ca_file}"
 
 [openbao.auth]
 token_file = "{self.cluster.directory}/tokens/metrics"
-{nodes}"""
+{nodes}
+[[certctl]]
+name = "fake-certctl"
+url = "{self.certctl.url}"
+api_key_file = "{self.certctl.folder}/keys/viewer"
+ca_file = "{self.certctl.folder}/ca.pem"
+server_name = "certctl-server"
+interval = "10s"
+timeout = "5s"
+inventory_interval = "1m"
+"""
         )
 
     def _start(self) -> subprocess.Popen:
@@ -218,8 +260,23 @@ def show(exporter: Exporter, scrape: str) -> None:
     say(f"The head of the scrape ({len(lines)} lines, {len(scrape)} bytes):\n")
     say("\n".join(lines[:HEAD_LINES]))
     say("...\n")
+    say("From the FAKE certctl, its own counts and what its lists hold:\n")
+    say("\n".join(certctl_counts(lines)) + "\n")
     say("Try it yourself:\n")
     say(f'  curl --cacert {exporter.ca_file} -H "Authorization: Bearer $(cat {exporter.token_file})" {exporter.url}\n')
+
+
+def certctl_counts(lines: list[str]) -> list[str]:
+    """What certctl says is expired or revoked, and what is (facts: it counts the 50 oldest rows)."""
+    def total(name: str, label: str = "") -> int:
+        return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines
+                   if line.startswith(name + "{") and label in line)
+
+    rows = [f"    {'':10} certctl says   bao-exporter says"]
+    for status in ("expired", "revoked"):
+        ours = total("certctl_state_certificates", f'status="{status.capitalize()}"')
+        rows.append(f"    {status:10} {total(f'certctl_certificate_{status}'):12}   {ours:17}")
+    return rows
 
 
 def roles_in(table: str) -> list[list[str]]:
@@ -254,11 +311,15 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     cluster = fixture.Cluster.start(
         folder / "cluster", bao=arguments.bao, die_with_parent=True, progress=lambda line: say("    " + line)
     )
-    exporter = prometheus = None
+    exporter = prometheus = certctl = None
     try:
+        say(f"==> a FAKE certctl with {CERTIFICATES} certificates, whose own counts are as wrong as the real one's")
+        certctl = Certctl(folder / "certctl")
         say("==> bao-exporter")
-        exporter = Exporter(arguments.exporter, folder, cluster)
+        exporter = Exporter(arguments.exporter, folder, cluster, certctl)
         scrape = wait_for("the first answer of the exporter", START_SECONDS, exporter.scrape)
+        if arguments.scrape_file:
+            arguments.scrape_file.write_text(scrape)
         table = exporter.nodes()
         show(exporter, scrape)
         expect_one_active(table, len(cluster.nodes))
@@ -273,6 +334,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
             stop_process(prometheus)
         if exporter is not None:
             exporter.stop()
+        if certctl is not None:
+            certctl.stop()
         cluster.stop()
 
 
@@ -280,6 +343,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after printing")
     parser.add_argument("--prometheus", action="store_true", help="start a Prometheus on it, too")
+    parser.add_argument("--scrape-file", type=Path, help="write the whole scrape there, too")
     parser.add_argument("--exporter", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--bao", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--prometheus-bin", type=Path, help=argparse.SUPPRESS)

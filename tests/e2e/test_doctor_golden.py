@@ -11,10 +11,8 @@ set-ups that stop nodes come last and put them back."""
 import contextlib
 import dataclasses
 import datetime
-import difflib
 import functools
 import json
-import os
 import re
 import socket
 import threading
@@ -25,14 +23,13 @@ from pathlib import Path
 import cluster as fixture
 import pytest
 from cluster import LOOPBACK, Cluster
-from exporter_process import ROOT, ClusterEntry, Exporter, openbao, wait_until
+from doctor_golden import GOLDEN, UPDATE, Mask, compare
+from exporter_process import ClusterEntry, Exporter, openbao, wait_until
 from exposition import Exposition
 from fake_node import Certificates
 from test_node_states import frozen, killed, sealed, without_metrics, without_retention
 from watch import RAFT, wait_voters
 
-GOLDEN = ROOT / "tests/golden/doctor"
-UPDATE = "BAO_UPDATE_GOLDEN"
 # What our configuration calls the nodes. The first one is active before a set-up breaks something.
 ENTRIES = ["bao-a", "bao-b", "bao-c"]
 # A deadline that a node on a busy machine keeps; a frozen one costs it twice.
@@ -90,32 +87,6 @@ def settle(own: Cluster) -> list[int]:
 
 # --- what differs from run to run ----------------------------------------------------
 
-MASKS = [
-    (r"\b\d+ (?:s|min|h|days)\b(?! left)", "<age>"),
-    (r"\b\d+ days? left", "<days> days left"),
-    (r"\b\d{4}-\d\d-\d\d\b", "<date>"),
-    (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<cluster_id>"),
-    (r"\b\d+ samples of \d+ families, from \d+ bytes", "<n> samples of <n> families, from <n> bytes"),
-    (r"\b\d+ ms\b", "<n> ms"),
-    (r"\b\d+ milliseconds\b", "<n> milliseconds"),
-    (r"\bCouldn't connect\b", "Could not connect"),  # libcurl before 8.13
-]
-
-
-@dataclasses.dataclass(frozen=True)
-class Mask:
-    """Of one run: literal texts of it, by what stands for them, and MASKS."""
-
-    words: dict[str, str]
-
-    def __call__(self, text: str) -> str:
-        for pattern, name in MASKS:  # first, or a size or an id could be taken for a port
-            text = re.sub(pattern, name, text)
-        for word in sorted(self.words, key=len, reverse=True):
-            text = re.sub(rf"(?<!\d){re.escape(word)}(?!\d)", self.words[word], text)
-        return text
-
-
 def mask_of(own: Cluster, order: list[int], folder: Path) -> Mask:
     nodes = own.nodes
     version = json.loads(own.request(order[0], "GET", "/v1/sys/health")[2])["version"]
@@ -124,21 +95,6 @@ def mask_of(own: Cluster, order: list[int], folder: Path) -> Mask:
         words[nodes[i].name] = f"<{entry}>"  # its peer_id, and a name in its certificate
         words[str(nodes[i].api_port)] = f"<port of {entry}>"
     return Mask(words)
-
-
-# --- the comparison ------------------------------------------------------------------
-
-
-def compare(name: str, text: str) -> None:
-    file = GOLDEN / f"{name}.txt"
-    if os.environ.get(UPDATE) == "1":
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-    assert file.exists(), f"{file} is missing; {UPDATE}=1 writes it"
-    golden = file.read_text()
-    if text != golden:
-        lines = difflib.unified_diff(golden.splitlines(), text.splitlines(), str(file), "printed", lineterm="")
-        raise AssertionError("\n".join(["doctor says something else", *lines, f"{UPDATE}=1 takes it over"]))
 
 
 # --- the balancer --------------------------------------------------------------------

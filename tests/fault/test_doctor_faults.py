@@ -6,7 +6,8 @@ import subprocess
 import time
 
 import pytest
-from fake_node import HEALTH, METRICS, exposition
+from exporter_under_fault import new_token, replace_file
+from fake_node import APPROLE_LOGIN, HEALTH, METRICS, REVOKE, exposition
 
 CAPABILITIES = "/v1/sys/capabilities-self"
 OLD = "2026-11-23T00:20:45.734479023Z"
@@ -69,6 +70,38 @@ def test_each_node_is_polled_once_when_all_is_well(rig):
     Report(rig)
     for node, mark in zip(rig.nodes, marks):
         assert len(node.requests_of(HEALTH, mark)) == len(node.requests_of(METRICS, mark)) == 1
+
+
+# --- its own login -------------------------------------------------------------------
+
+
+@pytest.fixture
+def logging_in(rig):
+    for name in ("role.id", "secret.id"):
+        replace_file(rig.folder / name, new_token(name) + "\n")
+    rig.write_config(auth=['method = "approle"', 'role_id_file = "role.id"', 'secret_id_file = "secret.id"'])
+    yield rig
+    rig.write_config(auth=())
+
+
+def login_requests(rig, path):
+    return sum(len(node.requests_of(path)) for node in rig.nodes)
+
+
+def test_the_token_of_the_doctors_login_is_revoked_at_its_end(logging_in):
+    before = login_requests(logging_in, APPROLE_LOGIN), login_requests(logging_in, REVOKE)
+    report = Report(logging_in)
+    after = login_requests(logging_in, APPROLE_LOGIN), login_requests(logging_in, REVOKE)
+    assert report.failed == {} and report.words("-", "login").endswith("; it was revoked afterwards")
+    assert [b - a for a, b in zip(before, after)] == [1, 1]
+
+
+def test_a_token_that_could_not_be_revoked_is_a_warning(logging_in):
+    for node in logging_in.nodes:
+        node.faults[REVOKE] = lambda exchange: exchange.answer(503, b"{}")
+    report = Report(logging_in)
+    assert report.failed == {} and report.findings["-", "login"]["result"] == "WARN"
+    assert "could not be revoked" in report.words("-", "login")
 
 
 # --- whose body ----------------------------------------------------------------------

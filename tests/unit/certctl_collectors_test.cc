@@ -524,8 +524,25 @@ TEST_CASE("requests for 332, 1,000 and 10,332 certificates") {
     const Read read = good(CertctlCollector::kCertificates, server);
     CHECK(read.requests == requests);
     CHECK(read.counted.upstream.at("certctl_certificate_total") == rows);
-    CHECK(read.counted.upstream.at("certctl_certificate_expired") == (rows + 2) / 3);
+    const std::size_t expired = (rows + 2) / 3;
+    CHECK(read.counted.upstream.at("certctl_certificate_expired") == static_cast<double>(expired));
   }
+}
+
+TEST_CASE("an inventory at 1,000 certificates takes ten requests, besides auth/me and version") {
+  CertctlServer server;
+  for (int i = 0; i < 1'000; ++i) {
+    server.tables["certificates"].push_back(certificate(std::to_string(i), "Active", days(40)));
+  }
+  for (const char* name : {"agents", "jobs", "issuers", "notifications"}) server.tables[name] = {};
+  server.summaries["discovery-summary"] = Json::object();
+  server.summaries["health-checks/summary"] = {{"total", 0}};
+  std::size_t requests = 0;
+  for (std::size_t i = 0; i < kCertctlCollectorCount; ++i) {
+    const auto collector = static_cast<CertctlCollector>(i);
+    if (collector != CertctlCollector::kMetrics) requests += good(collector, server).requests;
+  }
+  CHECK(requests == 10);
 }
 
 }  // namespace bao_exporter::certctl

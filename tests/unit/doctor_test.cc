@@ -163,6 +163,18 @@ TEST_CASE("a question that a standby passes on to nobody is to be asked again") 
              "run the doctor again when one is");
 }
 
+TEST_CASE("whether the token of the doctor's own login was revoked is told as it is") {
+  Evidence evidence = evidence_of({active_node()});
+  LoginEvidence& login = evidence.clusters[0].login.emplace();
+  login.method = "approle";
+  login.grant.ttl = std::chrono::hours(1);
+  login.revoked = true;
+  check_ok(the(examine(evidence), "-", "login"), "it was revoked afterwards");
+  login.revoked = false;
+  check_warn(the(examine(evidence), "-", "login"), std::nullopt, "could not be revoked",
+             "bao token revoke -accessor");
+}
+
 // --- metrics and retention -----------------------------------------------------------
 
 TEST_CASE("a body that cannot be served is told with its reason and remedy") {

@@ -76,10 +76,11 @@ class CertctlServer {
       if (wanted) rows.push_back(&row);
     }
     if (query.contains("sort")) {
-      const std::string key = query.at("sort");
+      const std::string key = query.at("sort") == "createdAt" ? "created_at" : query.at("sort");
       before_sorting(rows);
-      std::stable_sort(rows.begin(), rows.end(),
-                       [&](const Json* a, const Json* b) { return (*a)[key] < (*b)[key]; });
+      std::stable_sort(rows.begin(), rows.end(), [&](const Json* a, const Json* b) {
+        return a->value(key, std::string()) < b->value(key, std::string());
+      });
     }
     return rows;
   }

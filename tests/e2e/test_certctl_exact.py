@@ -1,0 +1,190 @@
+"""What is published of a certctl server was true of it at one instant while it was read, or it is said
+to be inconsistent: never silently wrong, however the rows change meanwhile."""
+
+import collections
+import contextlib
+import itertools
+import math
+import os
+import random
+import statistics
+import threading
+import time
+
+import pytest
+from certctl_client import Client
+from certctl_rig import CertctlRig, counts, inventories
+from certctl_rows import seconds_of
+from certctl_state import COUNTED_AS, FakeState, Row
+from certctl_truth import PATHS, Watch, is_true, published, truth
+
+INVENTORIES = int(os.environ.get("BAO_CERTCTL_INVENTORIES", "10"))
+# A collector has half of the interval; both lanes have the same, so what failed is rarely tried in between.
+EACH_S = 3.0
+PACE = {"interval": "3s", "inventory_interval": "3s", "timeout": "2s"}
+# So it is told; the others are what a machine has that does much else: late answers, and late scrapes.
+SAID = ("inconsistent", "timeout", "unseen")
+OTHERS = ("agents", "jobs", "issuers", "notifications", "discovered", "health_checks")
+
+# (seconds, changes of certificates a second), over and over: in 10,332 certificates that live for 90
+# days and are renewed after 60 there is one change each eight minutes.
+ORDINARY = ((3, 0.25), (0.05, 200), (4, 0.25), (3, 0), (0.05, 400), (3, 0.25))
+HEAVY = ((1, 20),)
+
+
+class Churn:
+    """Rows of certificates are added, removed, changed, swapped and renamed at the pace of the phases, those of
+    the other kinds all the time."""
+
+    def __init__(self, state: FakeState, phases, seed: int = 7):
+        self.state = state
+        self.phases = phases
+        self.dice = random.Random(seed)
+        self.done = collections.Counter()
+        self._end = threading.Event()
+
+    def _certificates(self):
+        for seconds, rate in itertools.cycle(self.phases):
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                if self._end.wait(min(left, self.dice.expovariate(rate)) if rate else left):
+                    return
+                if rate and time.monotonic() < until:
+                    self.done[self.state.churn()] += 1
+
+    def _others(self):
+        while not self._end.wait(0.05):
+            state, what = self.state, self.dice.random()
+            if what < 0.1:
+                state.beat()
+            elif what < 0.2:
+                state.add_job()
+            elif what < 0.3:
+                state.remove("jobs", self.dice.choice(list(state.rows["jobs"])))
+            elif what < 0.4:
+                state.add_notification()
+            elif what < 0.5:
+                state.remove("notifications", self.dice.choice(list(state.rows["notifications"])))
+            else:
+                state.churn(OTHERS)
+            self.done["others"] += 1
+
+    @contextlib.contextmanager
+    def going_on(self):
+        threads = [threading.Thread(target=work, daemon=True) for work in (self._certificates, self._others)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._end.set()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    made = CertctlRig(tmp_path_factory.mktemp("exact"), certctl=PACE, log_level="info")
+    made.fake.health_checks_enabled = True
+    with made:
+        yield made
+
+
+def watch(rig, phases, count):
+    """`count` inventories while rows change: the Watch, and what changed."""
+    seen = Watch(rig)
+    before = len(inventories(rig))
+    seen.look()
+    with Churn(rig.fake.state, phases).going_on() as churn:
+        seen.look_until(lambda: len(inventories(rig)) >= before + count + 1, (count + 3) * EACH_S)
+    return seen, churn.done, inventories(rig)[before:]
+
+
+def told(name, seen, changes, took):
+    """{collector: {verdict: how many of whole inventories}}, and of what was tried once more."""
+    whole, again = ({collector: collections.Counter() for collector in PATHS} for _ in range(2))
+    for collector in PATHS:
+        for run, said, _ in seen.verdicts(collector):
+            (whole if run.whole else again)[collector][said] += 1
+    requests, seconds = zip(*took)
+    print(
+        f"\n{name}: {len(took)} inventories, changes {dict(changes)}\n  "
+        + "\n  ".join(f"{name}: {dict(whole[name])}, tried again: {dict(again[name])}" for name in PATHS)
+        + f"\n  requests per inventory: median {statistics.median(requests):.0f}, {min(requests)} to {max(requests)}"
+        + f"; seconds: median {statistics.median(seconds):.2f}, {min(seconds):.2f} to {max(seconds):.2f}"
+    )
+    assert all(set(said) <= {"exact", *SAID} for said in (*whole.values(), *again.values())), (whole, again)
+    return whole
+
+
+def test_each_count_of_an_inventory_was_true_at_one_instant_of_it(rig):
+    seen, changes, took = watch(rig, ORDINARY, INVENTORIES)
+    verdicts = told("ordinary changes", seen, changes, took)
+    for collector, said in verdicts.items():
+        assert said.total() >= INVENTORIES, (collector, said)
+        assert said.total() - said["exact"] <= max(3, 0.1 * said.total()), (collector, said)
+    what = {collector: [w for _, _, w in seen.verdicts(collector)] for collector in PATHS}
+    for collector, of_collector in what.items():  # what never changes is always exact
+        assert any(one != of_collector[0] for one in of_collector), collector
+    assert {status for status, _, _ in what["certificates"][0]["certificates"]} >= {"Active", "Expired", "Revoked"}
+    # The judge can tell: what was published is not true of the reading before it.
+    readings = [(run, w) for run, said, w in seen.verdicts("certificates") if said == "exact"]
+    pairs = zip(readings, readings[1:])
+    shifted = [is_true(rig.fake.state, before, "certificates", w) for (before, _), (_, w) in pairs]
+    print(f"  of the reading before it {shifted.count(False)} of {len(shifted)} would be wrong")
+    assert shifted.count(False) >= len(shifted) / 4
+
+
+def test_it_is_never_wrong_but_inconsistent_where_rows_change_all_the_time(rig):
+    seen, changes, took = watch(rig, HEAVY, max(3, INVENTORIES // 5))
+    verdicts = told("20 changes a second", seen, changes, took)
+    for collector, said in verdicts.items():
+        assert said.total() >= 3, (collector, said)
+    assert verdicts["certificates"]["inconsistent"] >= 1
+
+
+def test_it_is_exact_again_as_soon_as_rows_are_left_alone(rig):
+    seen = Watch(rig)
+    seen.look()
+    before = len(inventories(rig))
+    seen.look_until(lambda: len(inventories(rig)) >= before + 2, 5 * EACH_S)
+    # The first may have begun while rows still changed.
+    assert {said for _, said, _ in seen.verdicts("certificates")[1:]} == {"exact"}
+    now = rig.fake.state.history.now(soonest=80)
+    scrape = rig.scrape()
+    assert published(scrape, "certificates") == truth(now, "certificates")
+    jobs = [row.said for row in rig.fake.state.rows["jobs"].values()]
+    waiting = [job["scheduled_at"] for job in jobs if job["status"] in ("Pending", "AwaitingCSR", "AwaitingApproval")]
+    oldest = counts(scrape, "job_oldest_pending_timestamp_seconds")[None]
+    assert oldest == math.floor(min(map(seconds_of, waiting)))
+    wrong = {family for family, value in counts(scrape, "upstream_count_mismatch", "family").items() if value}
+    assert "certctl_certificate_expired" in wrong and "certctl_certificate_total" not in wrong, wrong
+
+
+def test_it_is_never_wrong_where_names_are_not_unique(tmp_path):
+    """A third of the rows has the name of another."""
+    made = CertctlRig(tmp_path, state=FakeState(same_name=3000), certctl=PACE, log_level="info")
+    made.fake.health_checks_enabled = True
+    made.fake.lists.ties = "random"
+    with made as rig:
+        seen, changes, took = watch(rig, ((1, 0.5),), max(2, INVENTORIES // 5))
+        assert told("names that are not unique", seen, changes, took)["certificates"].total() >= 2
+
+
+@pytest.mark.parametrize("sort", ["&sort=name", ""])
+def test_who_reads_each_page_once_is_found_wrong_by_the_same_check(rig, sort):
+    """That is what this file would show of an exporter which does not look twice."""
+    fake = rig.fake
+    client = Client(fake.port, fake.ca_file, fake.keys.secret("viewer"))
+    wrong = 0
+    tries = 4
+    with Churn(fake.state, ((1, 60),)).going_on():
+        for _ in range(tries):
+            start = time.monotonic()
+            rows = {row["id"]: Row(row) for row in client.rows(PATHS["certificates"], 500, sort)[0]}
+            end = time.monotonic()
+            counted = dict(collections.Counter(COUNTED_AS["certificates"](row.said) for row in rows.values()))
+            wrong += not fake.state.history.matching(start, end, certificates=counted)
+    client.close()
+    print(f"\nread once{' in the order of the names' if sort else ', as they come'}: {wrong} of {tries} are wrong")
+    assert wrong >= 1

@@ -260,6 +260,7 @@ class LifeDriver {
     Order order;
     Milliseconds at;
     bool dropped = false;
+    bool may_be_dropped = false;  // a key that is rejected ends the inventory
   };
 
   static RelabelPlan plan_of(const CertctlConfig& config) {
@@ -272,10 +273,9 @@ class LifeDriver {
     before_answer();
     const bool too_late = when().now >= one.order.deadline;
     Answer answer = too_late ? failed(ErrorCode::kTimeout) : server.answer(one.order);
-    const bool rejects = answer.answered() && answer.status == 401 && !one.dropped;
-    if (rejects) {
+    if (answer.answered() && answer.status == 401) {
       for (Pending& other : pending_) {
-        if (other.order.lane == Lane::kInventory) other.dropped = true;
+        if (other.order.lane == Lane::kInventory) other.may_be_dropped = true;
       }
     }
     const std::size_t before = notes.size() + sent.size();
@@ -295,7 +295,8 @@ class LifeDriver {
 
   void take(Order order) {
     for (const Pending& other : pending_) {
-      if (!other.dropped && other.order.lane == order.lane) {
+      const bool waited_for = !other.dropped && !other.may_be_dropped;
+      if (waited_for && other.order.lane == order.lane) {
         note_broken("two requests in one lane: " + other.order.path + " and " + order.path);
       }
     }

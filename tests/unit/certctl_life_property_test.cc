@@ -14,7 +14,7 @@ using namespace test;  // NOLINT(google-build-using-namespace): the driver of th
 
 using Random = std::mt19937_64;
 
-constexpr int kSeeds = 2'000;
+constexpr std::size_t kSeedsOfEach = 500;
 constexpr std::size_t kOrdersPerMinuteMax = 100;
 // Each of them fails the most of its requests for a while.
 enum class Mood : std::uint8_t { kGood, kMixed, kAway, kLimits, kRejects, kForbids, kBreaks };
@@ -23,23 +23,28 @@ constexpr std::size_t kMoods = 7;
 std::size_t below(Random& random, std::size_t bound) { return random() % bound; }
 bool chance(Random& random, std::size_t in) { return below(random, in) == 0; }
 
-CertctlConfig some_config(Random& random) {
+enum class Kind : std::uint8_t { kDefaults, kRefuses, kLists, kHurries };
+
+CertctlConfig config_of(Kind kind, Random& random) {
   CertctlConfig config = certctl_config();
-  config.refuse_excess = chance(random, 3);
-  if (chance(random, 3)) {
+  config.refuse_excess = kind == Kind::kRefuses;
+  if (kind == Kind::kLists) {
     config.auto_collectors = false;
     for (std::size_t i = 0; i < kCertctlCollectorCount; ++i) {
       if (!chance(random, 3)) config.collectors.push_back(static_cast<Collector>(i));
     }
   }
-  if (chance(random, 4)) config.timeout = seconds(59);
-  if (chance(random, 4)) config.inventory_interval = config.interval;
+  if (kind == Kind::kHurries) {
+    config.timeout = seconds(59);
+    config.inventory_interval = config.interval;
+  }
   return config;
 }
 
 class Day {
  public:
-  explicit Day(std::uint64_t seed) : random_(seed), config_(some_config(random_)), life_(config_) {
+  Day(Kind kind, std::uint64_t seed)
+      : random_(seed), config_(config_of(kind, random_)), life_(config_) {
     if (chance(random_, 100)) life_.server.add_jobs(600);
     life_.before_answer = [this] { prepare_answer(); };
   }
@@ -177,17 +182,25 @@ class Day {
   std::deque<Milliseconds> lately_;
 };
 
-}  // namespace
-
-TEST_CASE("certctl: no answers at any time bring one server's life out of its rules") {
+void live(Kind kind) {
   std::size_t orders = 0;
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for (std::uint64_t seed = 1; seed <= kSeedsOfEach; ++seed) {
     INFO("seed " << seed);
-    Day day(seed);
-    REQUIRE(day.run(hours(1)) == "");
+    Day day(kind, seed);
+    REQUIRE(day.run(minutes(kind == Kind::kHurries ? 30 : 60)) == "");
     orders += day.orders();
   }
-  CHECK(orders > 30 * kSeeds);
+  CHECK(orders > 30 * kSeedsOfEach);
 }
+
+}  // namespace
+
+TEST_CASE("certctl: no answers at any time break the rules") { live(Kind::kDefaults); }
+
+TEST_CASE("certctl: no answers break the rules where excess is refused") { live(Kind::kRefuses); }
+
+TEST_CASE("certctl: no answers break the rules where collectors are listed") { live(Kind::kLists); }
+
+TEST_CASE("certctl: no answers break the rules of hurried inventories") { live(Kind::kHurries); }
 
 }  // namespace bao_exporter::certctl

@@ -5,7 +5,6 @@ namespace bao_exporter::certctl {
 namespace {
 
 constexpr int kReadingsMax = 4;
-constexpr int kDisorderedMax = 2;
 constexpr std::size_t kPagesMax = 2'000;  // of all readings together
 
 std::string rows_of(std::size_t rows, std::size_t total) {
@@ -29,8 +28,7 @@ Result<Page> read_page(std::string_view json, const std::string& what) {
 }
 
 const std::vector<std::string>& ListWalk::queries() const {
-  const bool other = disordered_ >= kDisorderedMax && !plan_.other_order.empty();
-  return other ? plan_.other_order : plan_.queries;
+  return in_other_order_ ? plan_.other_order : plan_.queries;
 }
 
 std::string ListWalk::request() const {
@@ -67,7 +65,7 @@ ListWalk::Step ListWalk::spoiled(std::string why) {
 }
 
 ListWalk::Step ListWalk::rows_are_missing() {
-  ++disordered_;
+  if (!plan_.other_order.empty()) in_other_order_ = !in_other_order_;
   return spoiled(rows_of(fresh_rows_, total_));
 }
 
@@ -77,7 +75,6 @@ ListWalk::Step ListWalk::step(const Page& page, std::size_t fresh, std::size_t r
   fresh_rows_ += fresh;
   if (plan_.has_total) {
     if (page_ > 1 && total_before != total_) {
-      disordered_ = 0;
       return spoiled("the total went from " + std::to_string(total_before) + " to " +
                      std::to_string(total_));
     }

@@ -30,9 +30,9 @@ struct ListPlan {
   // false: `total` counts the rows of the page (notifications). Then a list ends with a short page,
   // and a row that comes twice spoils the reading.
   bool has_total = true;
-  // The same, in another order, once two readings in a row lacked rows though the total stayed:
-  // where rows are equal in the first order, certctl may give one of them twice and another not at
-  // all, each time.
+  // The same, in another order. A reading that lacks rows though the total stayed is followed by
+  // one in the other order: where rows are equal in an order, certctl may give one of them twice
+  // and another not at all, each time.
   std::vector<std::string> other_order = {};
 };
 
@@ -82,7 +82,7 @@ class ListWalk {
   bool last_was_full_ = false;
   bool one_instant_ = false;
   int readings_ = 1;
-  int disordered_ = 0;  // readings in a row that lacked rows though the total stayed
+  bool in_other_order_ = false;
   std::size_t pages_ = 0;
   std::string spoiled_by_;
 };

@@ -651,8 +651,6 @@ def test_a_fault_has_its_reason_and_ends_with_it(played, name):
         raise played.cases[name].error
 
 
-@pytest.mark.xfail(strict=True, reason="Life::take_metrics and take_powers reject the key, publish "
-                   "that, and only then is the file read again (CertctlServer::carry_out)")
 def test_nobody_notices_a_key_that_is_revoked_and_replaced_in_one_moment(played):
     assert played.cases["key-rotated-at-once"].gaps == []
 

@@ -194,6 +194,7 @@ class Watch:
                 continue
             until = runs[place + 1].end if place + 1 < len(runs) else math.inf
             reasons = {look.reason for look in seen if look.began > run.end + 0.05 and look.ended < until}
+            reasons.discard(None)  # before its first reading had ended
             assert len(reasons) < 2, (collector, reasons)
             found.append((run, reasons.pop() if reasons else "unseen", None))
         return found

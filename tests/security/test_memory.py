@@ -297,6 +297,7 @@ def nobodys(make, tmp_path_factory):
         shutil.copyfile(rig.certificates.folder / name, folder / name)
         (folder / name).chmod(0o600)
     rig.write_config(cert_file="node.pem", key_file="node.key", ca_file="ca.pem")
+    rig.binary = shutil.copy2(rig.binary, folder / "bao-exporter")  # the build may stand where only root can go
     for path in [folder, *folder.iterdir()]:
         os.chown(path, NOBODY, NOBODY)
     for path in folder.parents:  # pytest's own folders are closed to others

@@ -37,7 +37,7 @@ Steps Life::key_came(const When& when) {
   excess_told_ = 0;
   for (Road& road : roads_) road = {};
   for (Collector& collector : collectors_) {
-    collector.barred = collector.switched_off = false;
+    collector.barred = collector.denied = collector.switched_off = false;
     collector.left_out = 0;
     collector.retry.pause = options_.config.interval;
   }

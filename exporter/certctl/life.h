@@ -158,7 +158,9 @@ class Life {
   struct Collector {
     CollectorState state;
     bool wanted = false;
-    bool barred = false;        // the key may not
+    bool barred = false;  // the key may not
+    // A request got 403, whatever auth/me says: until that says no, or another key comes.
+    bool denied = false;
     bool switched_off = false;  // at the server
     bool told_off = false;      // ... and the log has it
     int left_out = 0;           // inventories until it is its turn

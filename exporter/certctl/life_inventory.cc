@@ -132,8 +132,9 @@ void Life::use_powers(KeyPowers powers, const When& when, Steps& steps) {
     if (refused_) {
       bar(which, {ErrorCode::kTokenExcess, "the key may do more than read"}, when, steps);
     } else if (powers_->may(permission)) {
-      at(which).barred = false;
+      at(which).barred = at(which).denied;
     } else {
+      at(which).denied = false;
       bar(which, {ErrorCode::kForbidden, "the key lacks " + std::string(permission)}, when, steps);
     }
   }
@@ -174,6 +175,7 @@ void Life::take_list(const Answer& answer, const When& when, Steps& steps) {
       case ErrorCode::kTokenRejected:
         return reject_key(*error, when, steps);
       case ErrorCode::kForbidden:
+        at(*current_).denied = true;
         bar(*current_, *error, when, steps);
         return go_on(when, steps);
       case ErrorCode::kServerError:

@@ -68,6 +68,7 @@ void Life::take_metrics(Answer answer, const When& when, Steps& steps) {
         reject_key(*error, when, steps);
         return end_poll(when, steps);
       case ErrorCode::kForbidden:
+        at(CertctlCollector::kMetrics).denied = true;
         bar(CertctlCollector::kMetrics, *error, when, steps);
         end_poll(when, steps);
         return note_key_known(when, steps);

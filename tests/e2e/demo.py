@@ -280,7 +280,9 @@ def certctl_counts(lines: list[str]) -> list[str]:
 
 
 def roles_in(table: str) -> list[list[str]]:
-    return [line.split()[:2] for line in table.splitlines()[1:]]
+    """Of the nodes; after an empty line come the certctl servers."""
+    nodes = table.split("\n\n")[0]
+    return [line.split()[:2] for line in nodes.splitlines()[1:]]
 
 
 def follow(exporter: Exporter, table: str) -> None:

@@ -57,7 +57,7 @@ TEST_CASE("certctl: collectors without permission come back when it is given") {
   CHECK(certctl.ups() == 2);
 }
 
-TEST_CASE("certctl: a list with 403 is left alone until the powers are known again") {
+TEST_CASE("certctl: a list with 403 is left alone until the key or what it may do changes") {
   LifeDriver certctl = running();
   certctl.server.instead[kAgentsPath] = not_permitted();
   certctl.pass(kInventory);
@@ -67,11 +67,20 @@ TEST_CASE("certctl: a list with 403 is left alone until the powers are known aga
   certctl.pass(minutes(14));
   CHECK(certctl.count(kAgentsPath, from) == 0);
 
-  SECTION("where they have it, once for each inventory") {
+  SECTION("though auth/me has the permission all the time") {
     certctl.pass(hours(4));
-    CHECK(certctl.count(kAgentsPath, from) <= 17);
+    CHECK(certctl.count(kAgentsPath, from) == 0);
     CHECK(certctl.notes_of(NoteKind::kFailed) == 1);
     certctl.server.instead.clear();
+    certctl.key();
+    certctl.pass(seconds(5));
+    CHECK(certctl.up(Collector::kAgents));
+  }
+  SECTION("and it comes back when auth/me had it no more, and has it again") {
+    certctl.server.permissions.erase("agent.read");
+    certctl.pass(kInventory);
+    certctl.server.instead.clear();
+    certctl.server.permissions.insert("agent.read");
     certctl.pass(kInventory);
     CHECK(certctl.up(Collector::kAgents));
   }

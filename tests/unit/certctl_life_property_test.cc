@@ -122,6 +122,7 @@ class Day {
       case Mood::kRejects:
         return unknown_key();
       case Mood::kForbids:
+        denied_ = true;
         return not_permitted();
       case Mood::kBreaks:
         return chance(random_, 2) ? internal_error() : database_down();
@@ -155,11 +156,13 @@ class Day {
     life_.server.instead.clear();
     life_.server.silent.clear();
     life_.server.admin = false;
+    // What was denied with 403 is left alone until there is another key.
+    const bool without_key =
+        !denied_ && chance(random_, 20) && life_.life.excess() && !config_.refuse_excess;
     for (std::size_t i = 0; i < kCertctlCollectorCount; ++i) {
       life_.server.permissions.insert(std::string(permission_for(static_cast<Collector>(i))));
     }
     life_.latency = Milliseconds(5);
-    const bool without_key = chance(random_, 20) && life_.life.excess() && !config_.refuse_excess;
     if (without_key) {
       // Health checks that seem switched off are looked for once in 24 inventories.
       life_.pass(25 * config_.inventory_interval + minutes(2));
@@ -173,6 +176,7 @@ class Day {
   }
 
   Random random_;
+  bool denied_ = false;
   CertctlConfig config_;
   LifeDriver life_;
   Milliseconds meddle_at_{0};

@@ -68,7 +68,7 @@ bao_python_test(security test_certctl_key_flow TIMEOUT 200)
 bao_python_test(security test_traps TIMEOUT 400)
 bao_python_test(security test_memory TIMEOUT 400)
 bao_python_test(security test_certctl_key TIMEOUT 200)
-set_tests_properties(fault/test_certctl_faults PROPERTIES RUN_SERIAL TRUE)  # 50 servers at once
+set_tests_properties(fault/test_certctl_faults PROPERTIES PROCESSORS 3)  # 50 servers at once
 bao_python_test(fault test_doctor_faults TIMEOUT 120)
 bao_python_test(fault test_doctor_certctl TIMEOUT 180)
 set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 100 ms
@@ -125,3 +125,6 @@ bao_python_test(fault test_reload TIMEOUT 600)
 bao_python_test(fault test_reload_secrets TIMEOUT 600)
 bao_python_test(fault test_reload_edges TIMEOUT 600)
 bao_python_test(fault test_stall TIMEOUT 120)
+
+# They wait most of their time, for minutes: begun first, they end before the others do.
+set_tests_properties(e2e/test_failovers_defaults e2e/test_certctl_budget PROPERTIES COST 1000)

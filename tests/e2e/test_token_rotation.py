@@ -1,6 +1,6 @@
 """The token file is replaced all the time, under load, and the old tokens revoked: no poll fails.
 
-BAO_ROTATIONS: of each way (100; two ways). Tokens are minted before, so that what the audit logs have
+BAO_ROTATIONS: of each way (40; two ways). Tokens are minted before, so that what the audit logs have
 of a run is what the exporter sent, and what revokes.
 """
 
@@ -20,7 +20,7 @@ from token_methods import Audit, mint_many, replace_file, revoke
 from token_watch import Scrapers, Told, log_tail, told, wait_told
 from watch import Figures, check_down, role
 
-ROTATIONS = int(os.environ.get("BAO_ROTATIONS", 100))
+ROTATIONS = int(os.environ.get("BAO_ROTATIONS", 40))
 SCRAPERS = 4
 ROTATION_PAUSE_S = 0.85
 REVOKED_AFTER_S = 1.0

@@ -14,7 +14,7 @@ using namespace test;  // NOLINT(google-build-using-namespace): the driver of th
 
 using Random = std::mt19937_64;
 
-constexpr std::size_t kSeedsOfEach = 500;
+constexpr std::size_t kSeedsOfEach = 200;
 constexpr std::size_t kOrdersPerMinuteMax = 100;
 // Each of them fails the most of its requests for a while.
 enum class Mood : std::uint8_t { kGood, kMixed, kAway, kLimits, kRejects, kForbids, kBreaks };

@@ -59,7 +59,7 @@ std::string flags_of(const void* address) {
   return "";
 }
 
-bool may_lock() {
+[[maybe_unused]] bool may_lock() {
   rlimit limit{};
   return ::geteuid() == 0 ||
          (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur >= 256 << 10);

@@ -14,7 +14,7 @@ foreach(target exposition config request login certctl)
   else()
     target_sources(fuzz_${target} PRIVATE fuzz/driver.cc)
     add_test(NAME fuzz/${target} COMMAND fuzz_${target}
-             ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${target} 200000)
+             ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${target} 100000)
   endif()
   set_tests_properties(fuzz/${target} PROPERTIES TIMEOUT 300 LABELS fuzz)
 endforeach()

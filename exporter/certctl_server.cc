@@ -92,7 +92,7 @@ void CertctlServer::take(std::uint64_t order, Answer answer) {
   carry_out(life_.answered(order, std::move(answer), moment()));
 }
 
-void CertctlServer::carry_out(certctl::Steps steps) {
+void CertctlServer::carry_out(const certctl::Steps& steps) {
   for (const certctl::Note& note : steps.notes) tell(note);
   for (const certctl::Order& order : steps.orders) send(order);
   if (steps.changed) make_view();

@@ -53,7 +53,7 @@ class CertctlServer {
 
  private:
   void note_found(SecretFile::Found found, bool tell_bad);
-  void carry_out(certctl::Steps steps);
+  void carry_out(const certctl::Steps& steps);
   void send(const certctl::Order& order);
   void tell(const certctl::Note& note) const;
   void make_view();

@@ -6,6 +6,7 @@
 #include "bao_exporter/log.h"
 #include "certctl/relabel.h"
 #include "certctl/remedies.h"
+#include "certctl_request.h"
 
 namespace bao_exporter {
 
@@ -16,28 +17,10 @@ constexpr Milliseconds kViewGrace{30'000};
 
 certctl::When moment() { return {Clock::now(), WallClock::now()}; }
 
-Url url_of(const CertctlConfig& config) {
-  Url url;
-  BAO_CHECK(parse_url(config.url, url));
-  return url;
-}
-
-ParseLimits parse_limits(const LimitsConfig& limits) {
-  return {limits.samples_max, limits.series_per_family_max, limits.line_bytes_max,
-          limits.labels_per_sample_max};
-}
-
 // Our own text is as long as the lists make it.
 ParseLimits no_limits() {
   constexpr std::size_t kNone = std::numeric_limits<std::uint32_t>::max();
   return {kNone, kNone, kNone, kNone};
-}
-
-certctl::LifeOptions options_of(const CertctlConfig& config, const LimitsConfig& limits,
-                                std::uint64_t hash_seed) {
-  RelabelPlan plan = certctl_relabel_plan(certctl_identity(config));
-  plan.hash_seed = hash_seed;
-  return {config, parse_limits(limits), hash_seed, std::move(plan)};
 }
 
 }  // namespace
@@ -48,10 +31,9 @@ CertctlServer::CertctlServer(CertctlConfig config, const LimitsConfig& limits,
       limits_(limits),
       trust_(std::move(trust)),
       outside_(std::move(outside)),
-      url_(url_of(config_)),
       key_(config_.api_key_file, {config_.allow_group_read}),
       before_(outside_.generations),
-      life_(options_of(config_, limits_, outside_.hash_seed)) {}
+      life_(certctl_life_options(config_, limits_, outside_.hash_seed)) {}
 
 bool CertctlServer::fits(const CertctlConfig& config, const LimitsConfig& limits,
                          const std::shared_ptr<const TlsTrust>& trust) const {
@@ -59,19 +41,19 @@ bool CertctlServer::fits(const CertctlConfig& config, const LimitsConfig& limits
 }
 
 void CertctlServer::start() {
-  note_found(key_.read(), /*tell_bad=*/true);
+  note_found(key_.read());
   if (key_.secret() == nullptr) carry_out(life_.key_missing(*key_.problem(), moment()));
 }
 
-void CertctlServer::look() { note_found(key_.look(), /*tell_bad=*/true); }
+void CertctlServer::look() { note_found(key_.look()); }
 
 void CertctlServer::look_now() {
-  note_found(key_.read(), /*tell_bad=*/true);
+  note_found(key_.read());
   life_.try_now(moment());
 }
 
-void CertctlServer::note_found(SecretFile::Found found, bool tell_bad) {
-  if (found == SecretFile::Found::kBad && tell_bad) {
+void CertctlServer::note_found(SecretFile::Found found) {
+  if (found == SecretFile::Found::kBad) {
     log::error("certctl key file", {{"certctl", config_.name},
                                     {"problem", key_.problem()->detail},
                                     {"in_use", key_.secret() ? "the key before" : "none"}});
@@ -88,7 +70,7 @@ void CertctlServer::time_came() { carry_out(life_.time_came(moment())); }
 void CertctlServer::take(std::uint64_t order, Answer answer) {
   // The key may have been replaced a moment ago: then nothing has failed, and all is asked anew.
   const bool rejected = answer.answered() && answer.status == 401;
-  if (rejected) note_found(key_.look_at_once(), /*tell_bad=*/false);
+  if (rejected) note_found(key_.look_at_once());
   carry_out(life_.answered(order, std::move(answer), moment()));
 }
 
@@ -99,15 +81,7 @@ void CertctlServer::carry_out(const certctl::Steps& steps) {
 }
 
 void CertctlServer::send(const certctl::Order& order) {
-  Request request;
-  request.url = url_;
-  request.url.path = order.path;
-  request.server_name = config_.server_name;
-  request.trust = trust_;
-  if (order.with_key) request.bearer = key_.secret();
-  request.deadline = order.deadline;
-  request.body_bytes_max = limits_.body_bytes_max;
-  outside_.send(std::move(request), order.id);
+  outside_.send(certctl_request(order, config_, limits_, trust_, key_.secret()), order.id);
 }
 
 void CertctlServer::tell(const certctl::Note& note) const {

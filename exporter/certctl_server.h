@@ -52,7 +52,7 @@ class CertctlServer {
   [[nodiscard]] const std::shared_ptr<const CertctlView>& view() const { return view_; }
 
  private:
-  void note_found(SecretFile::Found found, bool tell_bad);
+  void note_found(SecretFile::Found found);
   void carry_out(const certctl::Steps& steps);
   void send(const certctl::Order& order);
   void tell(const certctl::Note& note) const;
@@ -62,7 +62,6 @@ class CertctlServer {
   LimitsConfig limits_;
   std::shared_ptr<const TlsTrust> trust_;
   Outside outside_;
-  Url url_;
   SecretFile key_;
   std::uint64_t before_;
   certctl::Life life_;

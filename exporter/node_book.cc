@@ -7,6 +7,7 @@
 
 #include "bao_exporter/log.h"
 #include "bao_exporter/own_text.h"
+#include "parse_limits.h"
 
 namespace bao_exporter {
 
@@ -76,9 +77,7 @@ NodeBook::NodeBook(const Config& config, std::uint64_t hash_seed) {
 
 void NodeBook::set_options(const Config& config) {
   poll_ = config.poll;
-  const LimitsConfig& limits = config.limits;
-  options_.limits = {limits.samples_max, limits.series_per_family_max, limits.line_bytes_max,
-                     limits.labels_per_sample_max};
+  options_.limits = parse_limits(config.limits);
   options_.role_on_samples = config.output.role_label == RoleLabel::kSamples;
   options_.leader_only_from_active = config.output.leader_only_from_active;
 }

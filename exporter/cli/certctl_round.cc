@@ -7,23 +7,16 @@
 
 #include "bao_exporter/check.h"
 #include "certctl/life.h"
-#include "certctl/relabel.h"
+#include "certctl_request.h"
 
 namespace bao_exporter::cli {
 
 namespace {
 
+constexpr std::uint64_t kHashSeed = 1;                           // one body of one server
 constexpr std::uint64_t kFirstChannel = std::uint64_t{1} << 34;  // beyond those of polls and logins
 
 certctl::When moment() { return {Clock::now(), WallClock::now()}; }
-
-certctl::LifeOptions options_of(const CertctlConfig& config, const LimitsConfig& limits) {
-  return {config,
-          {limits.samples_max, limits.series_per_family_max, limits.line_bytes_max,
-           limits.labels_per_sample_max},
-          1,
-          certctl_relabel_plan(certctl_identity(config))};
-}
 
 // A row in the audit log.
 bool is_audited(const Answer& answer) {
@@ -86,7 +79,7 @@ CertctlRound::CertctlRound(const CertctlConfig& config, const LimitsConfig& limi
       key_(std::move(key)),
       transport_(transport),
       channel_(channel),
-      life_(options_of(config, limits)) {
+      life_(certctl_life_options(config, limits, kHashSeed)) {
   evidence_.config = config;
   BAO_CHECK(parse_url(config.url, evidence_.address.url));
   evidence_.address.verified_name =
@@ -141,15 +134,8 @@ void CertctlRound::note(const certctl::Note& note) {
 }
 
 void CertctlRound::send(const certctl::Order& order) {
-  Request request;
+  Request request = certctl_request(order, config_, limits_, trust_, key_);
   request.channel = channel_ + static_cast<std::uint64_t>(order.lane);
-  request.url = evidence_.address.url;
-  request.url.path = order.path;
-  request.server_name = config_.server_name;
-  request.trust = trust_;
-  if (order.with_key) request.bearer = key_;
-  request.deadline = order.deadline;
-  request.body_bytes_max = limits_.body_bytes_max;
   CollectorEvidence* whose =
       order.lane == certctl::Lane::kInventory ? evidence_of(life_.being_read()) : nullptr;
   ++under_way_;

@@ -6,6 +6,7 @@
 
 #include "config_auth.h"
 #include "config_certctl.h"
+#include "config_listener.h"
 #include "config_parts.h"
 #include "config_reader.h"
 #include "config_url.h"
@@ -18,13 +19,11 @@ namespace {
 using std::chrono::hours;
 
 constexpr Milliseconds kShortest{1};
-constexpr Milliseconds kRequestTimeoutMin{100};
 constexpr Milliseconds kLongest = hours(24);
 constexpr std::size_t kBodyBytesMax = std::size_t{1} << 30;
 constexpr std::size_t kLineBytesMax = std::size_t{16} << 20;
 constexpr std::size_t kSamplesMax = 10'000'000;
 constexpr std::size_t kLabelsMax = 1'000;
-constexpr int kConnectionsMax = 10'000;
 constexpr int kNodesMax = 10'000;
 constexpr std::string_view kMetricsPath = "/v1/sys/metrics";
 
@@ -38,7 +37,6 @@ constexpr std::array<Word<LogLevel>, 4> kLogLevels = {{{"debug", LogLevel::kDebu
                                                        {"error", LogLevel::kError}}};
 constexpr std::array<Word<LogFormat>, 2> kLogFormats = {
     {{"logfmt", LogFormat::kLogfmt}, {"json", LogFormat::kJson}}};
-constexpr std::array<Word<std::string_view>, 2> kTlsVersions = {{{"1.2", "1.2"}, {"1.3", "1.3"}}};
 constexpr std::array<Word<bool>, 2> kMetricsAuth = {{{"token", true}, {"none", false}}};
 
 // What is unique in the whole file.
@@ -48,116 +46,6 @@ struct Seen {
   FirstSeen api_urls;
   FirstSeen metrics_urls;
 };
-
-void read_addresses(TableReader& table, std::vector<std::string>& to) {
-  table.text_or_list("address", to);
-  if (!table.sound("address")) return;
-  if (to.empty()) return table.complain("address", "must name at least one address");
-  std::vector<std::pair<std::string, std::uint16_t>> seen;
-  for (const std::string& text : to) {
-    ListenAddress address;
-    if (std::string problem = listen_address_problem(text, address); !problem.empty()) {
-      return table.complain("address", std::move(problem));
-    }
-    std::pair<std::string, std::uint16_t> one(address.host, address.port);
-    if (address.port != 0 && std::find(seen.begin(), seen.end(), one) != seen.end()) {
-      return table.complain("address", "names an address twice; remove one");
-    }
-    seen.push_back(std::move(one));
-  }
-}
-
-void read_advertised_address(TableReader& table, std::string& to) {
-  constexpr std::string_view kKey = "advertised_address";
-  table.text(kKey, to);
-  if (!table.sound(kKey) || to.empty()) return;
-  ListenAddress address;
-  if (!parse_listen_address(to, address)) {
-    return table.complain(
-        kKey, "must be host:port or [IPv6]:port, like \"bao-exporter.example.org:9825\"");
-  }
-  if (address.port == 0) {
-    return table.complain(kKey, "has no valid port; it must be a number from 1 to 65535");
-  }
-  if (is_wildcard_host(address.host)) {
-    return table.complain(kKey, "names every address; name one that Prometheus can connect to");
-  }
-  to = Url{"", address.host, address.port, ""}.authority();
-}
-
-constexpr std::string_view kOnlyInDemo =
-    "only where every cluster has profile = \"demo\" and every listener.address is a loopback one, "
-    "as a number";
-
-void read_token_files(TableReader& table, std::vector<std::string>& to, bool demo) {
-  to = {"scrape.token"};
-  table.paths("token_files", to);
-  if (!table.sound("token_files")) return;
-  if (to.empty() && !demo) {
-    return table.complain("token_files",
-                          "must name at least one file; nobody is let in without a token, but " +
-                              std::string(kOnlyInDemo));
-  }
-  if (std::find(to.begin(), to.end(), "") != to.end()) {
-    table.complain("token_files", "has an empty path in it; remove it or name a file");
-  }
-}
-
-bool all_loopback(const std::vector<std::string>& addresses) {
-  return std::all_of(addresses.begin(), addresses.end(), [](const std::string& text) {
-    ListenAddress address;
-    return parse_listen_address(text, address) && is_loopback(address.host);
-  });
-}
-
-// In a demo both may be left out, or empty: then the port is plain HTTP.
-void read_server_pair(TableReader& table, ListenerConfig& listener, bool demo) {
-  listener.tls_cert_file = "tls/tls.crt";
-  listener.tls_key_file = "tls/tls.key";
-  table.path("tls_cert_file", listener.tls_cert_file);
-  table.path("tls_key_file", listener.tls_key_file);
-  if (demo && !table.given("tls_cert_file") && !table.given("tls_key_file")) {
-    listener.tls_cert_file.clear();
-    listener.tls_key_file.clear();
-  }
-  const bool both_empty = listener.tls_cert_file.empty() && listener.tls_key_file.empty();
-  if (demo && both_empty) return;
-  for (const auto& [key, path] : {std::pair("tls_cert_file", &listener.tls_cert_file),
-                                  std::pair("tls_key_file", &listener.tls_key_file)}) {
-    if (!table.sound(key) || !path->empty()) continue;
-    table.complain(key, "must not be empty; name a file (certificate and key may both be empty " +
-                            std::string(kOnlyInDemo) + ")");
-  }
-}
-
-void read_listener(TableReader& table, ListenerConfig& listener, bool all_demo) {
-  std::string_view tls_min_version = kTlsVersions.front().value;
-
-  read_addresses(table, listener.addresses);
-  read_advertised_address(table, listener.advertised_address);
-  const bool demo = all_demo && all_loopback(listener.addresses);
-  listener.demo = demo;
-  read_server_pair(table, listener, demo);
-  table.word("tls_min_version", tls_min_version, kTlsVersions);
-  listener.tls_min_version = tls_min_version;
-  read_token_files(table, listener.token_files, demo);
-  table.integer("connections_max", listener.connections_max, 1, kConnectionsMax);
-  table.duration("request_timeout", listener.request_timeout, kRequestTimeoutMin, kLongest);
-  table.boolean("allow_group_read", listener.allow_group_read);
-  table.path("self_token_file", listener.self_token_file);
-  table.path("self_ca_file", listener.self_ca_file);
-  table.not_yet({"client_ca_file", "client_allowed_names", "allowed_networks",
-                 "connections_per_address_max", "admin_address"});
-
-  const bool group = listener.allow_group_read;
-  table.names_file("tls_cert_file", listener.tls_cert_file, NamedFile::Kind::kCertificate, group);
-  table.names_file("tls_key_file", listener.tls_key_file, NamedFile::Kind::kPrivateKey, group);
-  for (const std::string& path : listener.token_files) {
-    table.names_file("token_files", path, NamedFile::Kind::kSecretList, group);
-  }
-  table.names_file("self_token_file", listener.self_token_file, NamedFile::Kind::kSecret, group);
-  table.names_file("self_ca_file", listener.self_ca_file, NamedFile::Kind::kCertificate, group);
-}
 
 void read_poll(TableReader& table, PollConfig& poll) {
   table.duration("interval", poll.interval, kShortest, kLongest);

@@ -15,6 +15,7 @@ using Kind = TomlValue::Kind;
 constexpr std::string_view kTextForm = "a string in quotes, like \"openbao-0\"";
 constexpr std::string_view kPathForm = "a path in quotes, like \"tls/tls.crt\"";
 constexpr std::string_view kPathsForm = "a list of paths, like [\"scrape.token\"]";
+constexpr std::string_view kListForm = "a list of strings, like [\"one\", \"two\"]";
 constexpr std::string_view kTextsForm =
     "a string or a list of strings, like \"127.0.0.1:9825\" or [\"127.0.0.1:9825\"]";
 constexpr std::string_view kDurationForm =
@@ -170,6 +171,11 @@ void TableReader::paths(std::string_view name, std::vector<std::string>& to) {
   const auto* value = know(name, "list of paths", toml_list(to));
   if (value != nullptr) read_list(name, *value, kPathsForm, to);
   for (std::string& path : to) path = resolve(path);
+}
+
+void TableReader::texts(std::string_view name, std::vector<std::string>& to) {
+  const auto* value = know(name, "list of strings", toml_list(to));
+  if (value != nullptr) read_list(name, *value, kListForm, to);
 }
 
 void TableReader::text_or_list(std::string_view name, std::vector<std::string>& to) {

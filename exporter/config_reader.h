@@ -45,6 +45,7 @@ class TableReader {
   // As path, but `special` stands for itself.
   void path_or_word(std::string_view name, std::string& to, std::string_view special);
   void paths(std::string_view name, std::vector<std::string>& to);
+  void texts(std::string_view name, std::vector<std::string>& to);
   void text_or_list(std::string_view name, std::vector<std::string>& to);
   void boolean(std::string_view name, bool& to);
   void integer(std::string_view name, int& to, int min, int max);

@@ -48,7 +48,7 @@ std::string needs_restart(const ListenerConfig& now, const ListenerConfig& wante
   if (now.addresses != wanted.addresses) return "listener.address";
   if (now.connections_max != wanted.connections_max) return "listener.connections_max";
   if (now.request_timeout != wanted.request_timeout) return "listener.request_timeout";
-  if (now.tls_min_version != wanted.tls_min_version) return "listener.tls_min_version";
+  if (now.admin_address != wanted.admin_address) return "listener.admin_address";
   if (now.plain_http() != wanted.plain_http()) return "listener.tls_cert_file";
   return {};
 }
@@ -133,9 +133,10 @@ std::optional<Error> Daemon::World::open() {
   auto started = Listener::start(
       config.listener,
       [this](const HttpRequest& request) { return service.answer(request, Clock::now()); },
-      {[this] { metrics.note_connection_opened(); }, [this] { metrics.note_connection_closed(); }});
+      [this] { metrics.note_auth_failure("client_name"); });
   if (!started.ok()) return started.error();
   listener = std::move(started).value();
+  metrics.connect([port = listener.get()] { return port->counts(); });
   note_facts(listener->addresses());
   note_certificate();
   metrics.note_reload(true, WallClock::now());
@@ -190,12 +191,8 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   if (!scrape_tokens.ok()) return scrape_tokens.error();
   auto loaded = load_trusts(wanted);
   if (!loaded.ok()) return loaded.error();
-  if (!wanted.listener.plain_http()) {
-    if (auto error = listener->replace_certificate(wanted.listener.tls_cert_file,
-                                                   wanted.listener.tls_key_file)) {
-      return error;
-    }
-  }
+  if (auto error = listener->replace_tls(wanted.listener)) return error;
+  listener->replace_limits(wanted.listener);
   Trusts wanted_trusts = std::move(loaded).value();
   const bool same_trusts = keep_known(wanted_trusts, trusts);
   trusts = std::move(wanted_trusts);
@@ -246,7 +243,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(ConfigOutcome outcome, ConfigLoade
 std::optional<Error> Daemon::check(const Config& config) {
   if (auto tokens = load_scrape_tokens(config.listener); !tokens.ok()) return tokens.error();
   if (auto trusts = load_trusts(config); !trusts.ok()) return trusts.error();
-  return Listener::check_certificate(config.listener);
+  return Listener::check_tls(config.listener);
 }
 
 void Daemon::reload(const char* why) {

@@ -67,7 +67,7 @@ Result<std::shared_ptr<const ScrapeTokens>> load_scrape_tokens(const ListenerCon
     if (!text.ok()) return text.error();
     if (auto error = tokens->add(text.value()->reveal(), file)) return *std::move(error);
   }
-  if (config.open_to_all()) tokens->let_everybody_in();
+  if (config.token_files.empty()) tokens->let_everybody_in();
   return std::shared_ptr<const ScrapeTokens>(std::move(tokens));
 }
 

@@ -65,6 +65,30 @@ void set_or_remove(prometheus::Family<prometheus::Gauge>& family, const std::str
   remove(family, credential);
 }
 
+std::string cause_label(std::string_view cause) {
+  return std::string("cause=\"").append(cause).append("\"");
+}
+
+void append_connections(OwnText& text,
+                        const std::shared_ptr<const std::function<PortCounts()>>& port) {
+  const PortCounts counts = port == nullptr ? PortCounts{} : (*port)();
+  text.family("bao_exporter_connections", "Connections to this port.", MetricType::kGauge);
+  text.sample(R"(state="open")", static_cast<double>(counts.open));
+  text.sample(R"(state="authenticated")", static_cast<double>(counts.authenticated));
+  text.family("bao_exporter_connections_refused_total",
+              "Connections that were not admitted, by cause.", MetricType::kCounter);
+  for (std::size_t i = 0; i < kRefusalCauses; ++i) {
+    text.sample(cause_label(refusal_cause_name(static_cast<RefusalCause>(i))),
+                static_cast<double>(counts.refused.at(i)));
+  }
+  text.family("bao_exporter_connections_evicted_total",
+              "Connections that were closed before their end, by cause.", MetricType::kCounter);
+  for (std::size_t i = 0; i < kEvictionCauses; ++i) {
+    text.sample(cause_label(eviction_cause_name(static_cast<EvictionCause>(i))),
+                static_cast<double>(counts.evicted.at(i)));
+  }
+}
+
 }  // namespace
 
 OwnMetrics::OwnMetrics()
@@ -112,7 +136,8 @@ OwnMetrics::OwnMetrics()
   gauges(registry_, "bao_exporter_build_info", "Version and revision of this exporter.")
       .Add({{"version", std::string(kVersion)}, {"revision", std::string(kRevision)}})
       .Set(1);
-  for (const char* cause : {"missing", "malformed", "multiple", "wrong"}) {
+  for (const char* cause :
+       {"missing", "malformed", "multiple", "wrong", "client_name", "rate_limited"}) {
     auth_failures_.Add({{"cause", cause}});
   }
 }
@@ -129,6 +154,10 @@ void OwnMetrics::note_scrape(std::string_view path, int status, std::string_view
 
 void OwnMetrics::note_auth_failure(std::string_view cause) {
   auth_failures_.Add({{"cause", std::string(cause)}}).Increment();
+}
+
+void OwnMetrics::connect(std::function<PortCounts()> port) {
+  port_.set(std::make_shared<const std::function<PortCounts()>>(std::move(port)));
 }
 
 void OwnMetrics::note_publication(std::uint64_t generation, std::size_t bytes, double seconds) {
@@ -192,8 +221,7 @@ void OwnMetrics::note_certificate_end(std::int64_t not_after_unix) {
 std::string OwnMetrics::render(std::string_view process_prefix, TimePoint now) const {
   OwnText text;
   text.append(registry_.Collect());
-  text.family("bao_exporter_connections", "Connections to this port.", MetricType::kGauge);
-  text.sample(R"(state="open")", static_cast<double>(open_.load(std::memory_order_relaxed)));
+  append_connections(text, port_.get());
   text.family("bao_exporter_poll_loop_stalled",
               "1 when the loop that polls hangs; stale_after later no sample of a node is served.",
               MetricType::kGauge);

@@ -61,7 +61,7 @@ Table node_table(const std::vector<std::pair<std::string, Row>>& rows) {
 }
 
 Result<Request> request_for(const ListenerConfig& listener) {
-  const bool needs_token = !listener.open_to_all();
+  const bool needs_token = !listener.token_files.empty();
   const bool needs_authority = !listener.plain_http();
   if ((needs_token && listener.self_token_file.empty()) ||
       (needs_authority && listener.self_ca_file.empty())) {

@@ -147,8 +147,8 @@ class CivetListener final : public Listener {
  public:
   // `pair` is null: plain HTTP.
   CivetListener(std::shared_ptr<const ServerPair> pair, const std::string& min_version,
-                Handler handler, ConnectionEvents events)
-      : handler_(std::move(handler)), events_(std::move(events)) {
+                Handler handler)
+      : handler_(std::move(handler)) {
     if (pair == nullptr) return;
     not_after_ = pair->not_after;
     tls_.emplace(std::move(pair), min_version);
@@ -191,14 +191,14 @@ class CivetListener final : public Listener {
     callbacks.init_connection = [](const mg_connection* connection, void** data) noexcept {
       CivetListener* self = of(connection);
       *data = self;  // marks a connection that was told of
-      if (self->events_.opened) self->events_.opened();
+      ++self->open_;
       return 0;
     };
     callbacks.connection_closed = [](const mg_connection* connection) noexcept {
       // Also called for failed handshakes, which were never told of.
       if (::mg_get_user_connection_data(connection) == nullptr) return;
       ::mg_set_user_connection_data(connection, nullptr);
-      if (const CivetListener* self = of(connection); self->events_.closed) self->events_.closed();
+      --of(connection)->open_;
     };
     callbacks.log_message = [](const mg_connection*, const char* message) noexcept {
       log::debug("listener", {{"detail", message}});
@@ -221,15 +221,22 @@ class CivetListener final : public Listener {
 
   [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
 
-  [[nodiscard]] std::optional<Error> replace_certificate(const std::string& cert_file,
-                                                         const std::string& key_file) override {
-    auto pair = load_server_pair(cert_file, key_file);
+  void replace_limits(const ListenerConfig&) override {}
+
+  [[nodiscard]] PortCounts counts() const override {
+    PortCounts counts;
+    counts.open = open_.load();
+    return counts;
+  }
+
+  [[nodiscard]] std::optional<Error> replace_tls(const ListenerConfig& config) override {
+    if (!tls_) return std::nullopt;
+    auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
     if (!pair.ok()) return pair.error();
     if (pair.value()->expired_at(::time(nullptr))) {
-      return Error{ErrorCode::kConfig, cert_file + ": " + std::string(kExpired)};
+      return Error{ErrorCode::kConfig, config.tls_cert_file + ": " + std::string(kExpired)};
     }
     not_after_.store(pair.value()->not_after);
-    BAO_CHECK(tls_.has_value());
     tls_->replace(std::move(pair).value());
     return std::nullopt;
   }
@@ -291,7 +298,7 @@ class CivetListener final : public Listener {
   std::atomic<std::int64_t> not_after_{0};
   std::optional<ServerContext> tls_;  // empty: plain HTTP
   Handler handler_;
-  ConnectionEvents events_;
+  std::atomic<std::size_t> open_{0};
   mg_context* context_ = nullptr;
   std::vector<std::string> addresses_;
   std::mutex answers_mutex_;  // guards the two below
@@ -302,7 +309,7 @@ class CivetListener final : public Listener {
 
 }  // namespace
 
-std::optional<Error> Listener::check_certificate(const ListenerConfig& config) {
+std::optional<Error> Listener::check_tls(const ListenerConfig& config) {
   if (config.plain_http()) return std::nullopt;
   auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
   if (!pair.ok()) return pair.error();
@@ -310,7 +317,7 @@ std::optional<Error> Listener::check_certificate(const ListenerConfig& config) {
 }
 
 Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, Handler handler,
-                                                  ConnectionEvents events) {
+                                                  std::function<void()> /*on_client_refused*/) {
   std::shared_ptr<const ServerPair> pair;
   if (!config.plain_http()) {
     auto loaded = load_server_pair(config.tls_cert_file, config.tls_key_file);
@@ -321,8 +328,8 @@ Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, 
                 {{"file", config.tls_cert_file}, {"problem", std::string(kExpired)}});
     }
   }
-  auto listener = std::make_unique<CivetListener>(std::move(pair), config.tls_min_version,
-                                                  std::move(handler), std::move(events));
+  auto listener =
+      std::make_unique<CivetListener>(std::move(pair), config.tls_min_version, std::move(handler));
   if (auto error = listener->open(config)) return *std::move(error);
   return std::unique_ptr<Listener>(std::move(listener));
 }

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bao_exporter/network.h"
 #include "bao_exporter/time.h"
 
 namespace bao_exporter {
@@ -44,17 +45,24 @@ struct ListenerConfig {
   std::string tls_cert_file;  // empty, and so the key: plain HTTP (demo on loopback only)
   std::string tls_key_file;
   std::string tls_min_version = "1.2";
-  std::vector<std::string> token_files;  // empty: everybody is let in (demo on loopback only)
+  std::string client_ca_file;                     // empty: no client certificates are asked for
+  std::vector<std::string> client_allowed_names;  // DNS or URI names; empty: any of that authority
+  // Empty: no token is asked for (with client certificates, or in a demo on loopback addresses).
+  std::vector<std::string> token_files;
+  std::vector<Network> allowed_networks;  // empty: any
   int connections_max = 200;
+  int connections_per_address_max = 32;
   Milliseconds request_timeout{5'000};
   bool allow_group_read = false;
   std::string self_token_file;
   std::string self_ca_file;
+  std::string admin_address;  // plain /-/healthy and /-/ready, loopback only; empty: none
   // Every cluster is a demo and every address a loopback one: only then may there be no certificate
   // or no token.
   bool demo = false;
   [[nodiscard]] bool plain_http() const { return demo && tls_cert_file.empty(); }
-  [[nodiscard]] bool open_to_all() const { return demo && token_files.empty(); }
+  // Nobody is asked for anything.
+  [[nodiscard]] bool open_to_all() const { return token_files.empty() && client_ca_file.empty(); }
   friend bool operator==(const ListenerConfig&, const ListenerConfig&) = default;
 };
 

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "bao_exporter/network.h"
 #include "bao_exporter/scrape_tokens.h"
 
 namespace bao_exporter {
@@ -22,6 +23,8 @@ struct HttpRequest {
   std::string_view method;
   std::string_view path;
   std::vector<std::pair<std::string_view, std::string_view>> headers;
+  PeerAddress peer = {};
+  bool admin = false;  // came to listener.admin_address
 };
 
 enum class Route : std::uint8_t {

@@ -12,39 +12,42 @@
 #include <vector>
 
 #include "bao_exporter/config.h"
+#include "bao_exporter/connection_book.h"
 #include "bao_exporter/front_door.h"
 #include "bao_exporter/result.h"
 #include "bao_exporter/scrape_service.h"
 
 namespace bao_exporter {
 
-// Called when a connection has ended its TLS handshake, and when it is closed.
-struct ConnectionEvents {
-  std::function<void()> opened;
-  std::function<void()> closed;
-};
-
 class Listener {
  public:
   using Handler = std::function<Reply(const HttpRequest&)>;
 
   // Reads certificate and key, binds and starts. Errors: kConfig (certificate, key), kIo (address
-  // in use, not ours), each with what to do.
-  static Result<std::unique_ptr<Listener>> start(const ListenerConfig& config, Handler handler,
-                                                 ConnectionEvents events = {});
+  // in use, not ours), each with what to do. `on_client_refused` is called for each client whose
+  // certificate is good and whose name is not allowed, from any thread.
+  static Result<std::unique_ptr<Listener>> start(
+      const ListenerConfig& config, Handler handler,
+      std::function<void()> on_client_refused = [] {});
 
-  // What start() would say of certificate and key.
-  [[nodiscard]] static std::optional<Error> check_certificate(const ListenerConfig& config);
+  // What start() would say of certificate, key and the clients' authority.
+  [[nodiscard]] static std::optional<Error> check_tls(const ListenerConfig& config);
 
   virtual ~Listener() = default;  // stops: answers under way are finished first
 
   // "127.0.0.1:9825": with the port that the kernel chose where 0 was asked for.
   [[nodiscard]] virtual std::vector<std::string> addresses() const = 0;
 
-  // Shows this certificate in handshakes from now on; the old one stays when the new pair is not
-  // good (errors as of start). From any thread; not for plain HTTP.
-  [[nodiscard]] virtual std::optional<Error> replace_certificate(const std::string& cert_file,
-                                                                 const std::string& key_file) = 0;
+  // Reads what `config` says of TLS anew: certificate, key, the clients' authority and names, the
+  // oldest version. In force in handshakes from now on; what was handed out for resumption before
+  // is not taken any more when something has changed. All of the old stays when anything of the new
+  // is not good (errors as of start; also a certificate that has expired). From any thread.
+  [[nodiscard]] virtual std::optional<Error> replace_tls(const ListenerConfig& config) = 0;
+
+  // Networks and numbers that may change while it runs; the rest of `config` is not looked at.
+  virtual void replace_limits(const ListenerConfig& config) = 0;
+
+  [[nodiscard]] virtual PortCounts counts() const = 0;
 
   // End of validity of the certificate that is shown, seconds since 1970; nullopt: plain HTTP.
   [[nodiscard]] virtual std::optional<std::int64_t> certificate_not_after() const = 0;

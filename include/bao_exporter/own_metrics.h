@@ -12,12 +12,15 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bao_exporter/connection_book.h"
 #include "bao_exporter/heartbeat.h"
+#include "bao_exporter/slot.h"
 #include "bao_exporter/time.h"
 
 namespace bao_exporter {
@@ -33,8 +36,9 @@ class OwnMetrics {
   // The scrape path. `path` is the route's name, `token` the configured one.
   void note_scrape(std::string_view path, int status, std::string_view token, double seconds);
   void note_auth_failure(std::string_view cause);
-  void note_connection_opened() { open_.fetch_add(1, std::memory_order_relaxed); }
-  void note_connection_closed() { open_.fetch_sub(1, std::memory_order_relaxed); }
+
+  // Where to ask for the connections at each render; before: there are none.
+  void connect(std::function<PortCounts()> port);
 
   // The build thread.
   void note_publication(std::uint64_t generation, std::size_t bytes, double seconds);
@@ -88,7 +92,7 @@ class OwnMetrics {
   CounterFamily& token_logins_;
   CounterFamily& token_renewals_;
   GaugeFamily& certificate_end_;
-  std::atomic<std::int64_t> open_{0};
+  Slot<std::function<PortCounts()>> port_;
   Heartbeat poll_loop_;
   Heartbeat build_loop_;
 };

@@ -1,0 +1,272 @@
+#include "bao_exporter/connection_book.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+namespace bao_exporter {
+
+namespace {
+
+constexpr auto kKnownFor = std::chrono::hours(1);
+constexpr std::size_t kReservedPart = 8;  // one in so many is kept for known addresses
+// A reader that has not moved for so long makes room for another connection; a healthy one moves
+// within microseconds, and over a long line within a round trip.
+constexpr Milliseconds kBlocked{25};
+constexpr Milliseconds kBlockedForStrangers{1'000};
+// Who showed a token may waste so many times as much as who did not.
+constexpr int kPatienceWithReaders = 4;
+
+}  // namespace
+
+std::string_view refusal_cause_name(RefusalCause cause) noexcept {
+  constexpr std::array<std::string_view, kRefusalCauses> kNames = {"network", "total_cap",
+                                                                   "address_cap", "descriptors"};
+  return kNames[static_cast<std::size_t>(cause)];
+}
+
+std::string_view eviction_cause_name(EvictionCause cause) noexcept {
+  constexpr std::array<std::string_view, kEvictionCauses> kNames = {
+      "oldest_unauthenticated", "oldest_idle", "slow_reader", "old_snapshot", "timeout"};
+  return kNames[static_cast<std::size_t>(cause)];
+}
+
+// Who would go for a newcomer.
+struct ConnectionBook::Candidate {
+  int kind;           // as the header counts them
+  bool known;         // an address that is known goes after strangers
+  Milliseconds idle;  // wasted so far; more goes first
+  std::uint64_t number;
+  Id id;
+  EvictionCause cause;
+  [[nodiscard]] bool goes_before(const Candidate& other) const {
+    if (kind != other.kind) return kind < other.kind;
+    if (known != other.known) return !known;
+    if (idle != other.idle) return idle > other.idle;
+    return number < other.number;
+  }
+};
+
+struct ConnectionBook::Census {
+  std::size_t all = 0;
+  std::size_t of_address = 0;
+  std::optional<Candidate> first;
+  std::optional<Candidate> first_of_address;
+
+  static void offer(std::optional<Candidate>& to, const Candidate& candidate) {
+    if (!to || candidate.goes_before(*to)) to = candidate;
+  }
+};
+
+// nullopt: it stays. `any_may_go`: not only strangers.
+std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
+                                                                   const Connection& connection,
+                                                                   bool any_may_go,
+                                                                   TimePoint now) const {
+  const auto since = [now](TimePoint then) {
+    return std::chrono::duration_cast<Milliseconds>(now - then);
+  };
+  const bool known = is_known(connection.address, now);
+  if (!connection.authenticated) {
+    if (known && !any_may_go) return std::nullopt;
+    const int kind = connection.stage == Stage::kWaiting ? 1 : known ? 3 : 2;
+    return Candidate{kind,
+                     known,
+                     since(connection.arrived),
+                     connection.number,
+                     id,
+                     EvictionCause::kOldestUnauthenticated};
+  }
+  const Milliseconds still = since(connection.since);
+  if (connection.stage == Stage::kIdle) {
+    if (!any_may_go) return std::nullopt;
+    return Candidate{4, true, still, connection.number, id, EvictionCause::kOldestIdle};
+  }
+  if (still < (any_may_go ? kBlocked : kBlockedForStrangers)) return std::nullopt;
+  return Candidate{
+      3, true, still / kPatienceWithReaders, connection.number, id, EvictionCause::kSlowReader};
+}
+
+ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, bool known,
+                                              TimePoint now) const {
+  Census census;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.evicted || connection.admin) continue;
+    const bool same = connection.address == address;
+    ++census.all;
+    census.of_address += same ? 1 : 0;
+    if (const auto would = candidate(id, connection, known, now)) {
+      Census::offer(census.first, *would);
+    }
+    if (!same) continue;
+    if (const auto would = candidate(id, connection, true, now)) {
+      Census::offer(census.first_of_address, *would);
+    }
+  }
+  return census;
+}
+
+ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address, TimePoint now) {
+  const auto inside = [&](const Network& network) { return network.contains(address); };
+  if (!limits_.allowed.empty() &&
+      std::none_of(limits_.allowed.begin(), limits_.allowed.end(), inside)) {
+    return {RefusalCause::kNetwork, std::nullopt};
+  }
+  const bool known = is_known(address, now);
+  const std::size_t reserve = known ? 0 : limits_.connections / kReservedPart;
+  const Census who = census(address, known, now);
+  const bool address_full = who.of_address >= limits_.per_address;
+  Arrival arrival;
+  if (address_full || who.all >= limits_.connections - reserve) {
+    const auto& first = address_full ? who.first_of_address : who.first;
+    if (!first) {
+      arrival.refused = address_full ? RefusalCause::kAddressCap : RefusalCause::kTotalCap;
+      return arrival;
+    }
+    arrival.evicted = evict(first->id, first->cause);
+  }
+  Connection& connection = connections_[id];
+  connection.address = address;
+  connection.arrived = connection.since = now;
+  connection.number = ++arrivals_;
+  return arrival;
+}
+
+ConnectionBook::Arrival ConnectionBook::arrive_admin(Id id, TimePoint now) {
+  Arrival arrival;
+  std::size_t count = 0;
+  const auto* oldest = static_cast<const std::pair<const Id, Connection>*>(nullptr);
+  for (const auto& one : connections_) {
+    if (!one.second.admin || one.second.evicted) continue;
+    ++count;
+    if (oldest == nullptr || one.second.number < oldest->second.number) oldest = &one;
+  }
+  if (count >= kAdminMax) {
+    arrival.evicted = evict(oldest->first, EvictionCause::kOldestUnauthenticated);
+  }
+  Connection& connection = connections_[id];
+  connection.admin = true;
+  connection.arrived = connection.since = now;
+  connection.number = ++arrivals_;
+  return arrival;
+}
+
+std::optional<ConnectionBook::Eviction> ConnectionBook::make_room() {
+  const auto* oldest = static_cast<const std::pair<const Id, Connection>*>(nullptr);
+  for (const auto& one : connections_) {
+    if (one.second.evicted || one.second.stage != Stage::kWaiting) continue;
+    if (oldest == nullptr || one.second.number < oldest->second.number) oldest = &one;
+  }
+  if (oldest == nullptr) return std::nullopt;
+  return evict(oldest->first, EvictionCause::kOldestUnauthenticated);
+}
+
+void ConnectionBook::served(Id id) {
+  if (const auto at = connections_.find(id); at != connections_.end()) {
+    at->second.stage = Stage::kServed;
+  }
+}
+
+void ConnectionBook::answering(Id id, bool authenticated, std::uint64_t generation, TimePoint now) {
+  const auto at = connections_.find(id);
+  if (at == connections_.end()) return;
+  Connection& connection = at->second;
+  if (authenticated && !connection.admin) note_known(connection.address, now);
+  connection.authenticated = connection.authenticated || authenticated;
+  connection.stage = Stage::kAnswering;
+  connection.generation = generation;
+  connection.sent = 0;
+  connection.began = connection.since = now;
+}
+
+void ConnectionBook::progressed(Id id, std::size_t bytes, TimePoint now) {
+  const auto at = connections_.find(id);
+  if (at == connections_.end()) return;
+  at->second.sent += bytes;
+  at->second.since = now;
+}
+
+void ConnectionBook::answered(Id id, TimePoint now) {
+  const auto at = connections_.find(id);
+  if (at == connections_.end()) return;
+  at->second.stage = at->second.authenticated ? Stage::kIdle : Stage::kServed;
+  at->second.generation = 0;
+  at->second.since = now;
+}
+
+void ConnectionBook::leave(Id id) { connections_.erase(id); }
+
+std::optional<EvictionCause> ConnectionBook::time_is_up(const Connection& connection,
+                                                        TimePoint now) const {
+  if (!connection.authenticated) {
+    if (now - connection.arrived <= limits_.request_timeout) return std::nullopt;
+    return EvictionCause::kTimeout;
+  }
+  if (connection.stage != Stage::kAnswering) return std::nullopt;
+  const auto slowest = std::chrono::milliseconds(connection.sent * 1000 / kBytesPerSecondMin);
+  const bool stands = now - connection.since > limits_.request_timeout;
+  const bool crawls = now - connection.began > limits_.request_timeout + slowest;
+  if (!stands && !crawls) return std::nullopt;
+  return EvictionCause::kSlowReader;
+}
+
+// Each snapshot is as large as all nodes' bodies: only so many are kept alive by who reads them.
+void ConnectionBook::find_old_snapshots(std::vector<Eviction>& to) {
+  std::set<std::uint64_t> held;
+  for (const auto& [id, connection] : connections_) {
+    if (!connection.evicted && connection.generation != 0) held.insert(connection.generation);
+  }
+  while (held.size() > kSnapshotsMax) {
+    for (auto& [id, connection] : connections_) {
+      if (connection.evicted || connection.generation != *held.begin()) continue;
+      to.push_back(evict(id, EvictionCause::kOldSnapshot));
+    }
+    held.erase(held.begin());
+  }
+}
+
+std::vector<ConnectionBook::Eviction> ConnectionBook::sweep(TimePoint now) {
+  std::vector<Eviction> evictions;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.evicted) continue;
+    if (const auto cause = time_is_up(connection, now)) evictions.push_back(evict(id, *cause));
+  }
+  find_old_snapshots(evictions);
+  return evictions;
+}
+
+std::size_t ConnectionBook::open() const {
+  return static_cast<std::size_t>(
+      std::count_if(connections_.begin(), connections_.end(),
+                    [](const auto& one) { return !one.second.evicted; }));
+}
+
+std::size_t ConnectionBook::authenticated() const {
+  return static_cast<std::size_t>(std::count_if(
+      connections_.begin(), connections_.end(),
+      [](const auto& one) { return !one.second.evicted && one.second.authenticated; }));
+}
+
+bool ConnectionBook::is_evicted(Id id) const {
+  const auto at = connections_.find(id);
+  return at != connections_.end() && at->second.evicted;
+}
+
+bool ConnectionBook::is_known(const PeerAddress& address, TimePoint now) const {
+  const auto at = known_.find(address);
+  return at != known_.end() && now - at->second < kKnownFor;
+}
+
+void ConnectionBook::note_known(const PeerAddress& address, TimePoint now) {
+  known_[address] = now;
+  if (known_.size() <= kKnownMax) return;
+  known_.erase(std::min_element(known_.begin(), known_.end(),
+                                [](const auto& a, const auto& b) { return a.second < b.second; }));
+}
+
+ConnectionBook::Eviction ConnectionBook::evict(Id id, EvictionCause cause) {
+  connections_.at(id).evicted = true;
+  return {id, cause};
+}
+
+}  // namespace bao_exporter

@@ -1,0 +1,142 @@
+// Which connections stay when not all of them can: the rules of the gate in front of the port.
+// Pure: no sockets, no clock; whoever owns the sockets carries out what is decided.
+//
+// A connection waits (it has said nothing yet that a worker is needed for), is served, is answered,
+// or is idle between two requests of an authenticated client. An address is known for an hour after
+// it showed a valid token; the others are strangers. Room for a newcomer is made in this order:
+//   1. who waits, 2. strangers that are served and not authenticated, 3. known addresses' such, and
+//   readers that do not read, 4. who is idle; in each, strangers first, then who has wasted most
+//   time.
+// A full address makes room among its own. Strangers make no room among known addresses, except
+// where a reader has not read for a second, and cannot take the last eighth. Nobody is closed while
+// there is room, but for having used up his time.
+// Threads: one at a time.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bao_exporter/network.h"
+#include "bao_exporter/time.h"
+
+namespace bao_exporter {
+
+enum class RefusalCause : std::uint8_t { kNetwork, kTotalCap, kAddressCap, kDescriptors };
+inline constexpr std::size_t kRefusalCauses = 4;
+// Label `cause` of bao_exporter_connections_refused_total.
+[[nodiscard]] std::string_view refusal_cause_name(RefusalCause cause) noexcept;
+
+enum class EvictionCause : std::uint8_t {
+  kOldestUnauthenticated,  // to make room
+  kOldestIdle,             // likewise, of an authenticated client between two requests
+  kSlowReader,             // does not read its answer, or slower than kBytesPerSecondMin
+  kOldSnapshot,            // holds the oldest of more than kSnapshotsMax snapshots
+  kTimeout,                // not authenticated within request_timeout
+};
+inline constexpr std::size_t kEvictionCauses = 5;
+// Label `cause` of bao_exporter_connections_evicted_total.
+[[nodiscard]] std::string_view eviction_cause_name(EvictionCause cause) noexcept;
+
+// What happened to connections, as the metrics tell it.
+struct PortCounts {
+  std::size_t open = 0;  // admitted and not yet closed, the authenticated ones among them
+  std::size_t authenticated = 0;
+  std::array<std::uint64_t, kRefusalCauses> refused{};   // by RefusalCause
+  std::array<std::uint64_t, kEvictionCauses> evicted{};  // by EvictionCause
+};
+
+struct ConnectionLimits {
+  std::size_t connections = 200;
+  std::size_t per_address = 32;
+  Milliseconds request_timeout{5'000};
+  std::vector<Network> allowed;  // empty: any
+  friend bool operator==(const ConnectionLimits&, const ConnectionLimits&) = default;
+};
+
+class ConnectionBook {
+ public:
+  using Id = int;  // of whoever owns the sockets; not given again before leave()
+
+  static constexpr std::size_t kBytesPerSecondMin = std::size_t{64} << 10;
+  static constexpr std::size_t kSnapshotsMax = 3;  // beside the one that is served now
+  static constexpr std::size_t kKnownMax = 1024;
+  static constexpr std::size_t kAdminMax = 8;
+
+  struct Eviction {
+    Id id;
+    EvictionCause cause;
+    friend bool operator==(const Eviction&, const Eviction&) = default;
+  };
+  struct Arrival {
+    std::optional<RefusalCause> refused;  // else it is admitted
+    std::optional<Eviction> evicted;      // who was closed for it
+  };
+
+  explicit ConnectionBook(ConnectionLimits limits) : limits_(std::move(limits)) {}
+  void set_limits(ConnectionLimits limits) { limits_ = std::move(limits); }
+
+  // A connection wants in.
+  [[nodiscard]] Arrival arrive(Id id, const PeerAddress& address, TimePoint now);
+  // At the admin address, beside all limits: only the oldest of kAdminMax makes room.
+  [[nodiscard]] Arrival arrive_admin(Id id, TimePoint now);
+  // Descriptors ran out: the one that waits longest, if any does.
+  [[nodiscard]] std::optional<Eviction> make_room();
+
+  // It has said enough for a worker to take it.
+  void served(Id id);
+  // Its request is being answered; `generation` of the snapshot that the answer holds, 0: of none.
+  void answering(Id id, bool authenticated, std::uint64_t generation, TimePoint now);
+  // So many bytes of the answer more went out.
+  void progressed(Id id, std::size_t bytes, TimePoint now);
+  void answered(Id id, TimePoint now);
+  void leave(Id id);
+
+  // Whose time is up.
+  [[nodiscard]] std::vector<Eviction> sweep(TimePoint now);
+
+  // Those that were not evicted.
+  [[nodiscard]] std::size_t open() const;
+  [[nodiscard]] std::size_t authenticated() const;
+  [[nodiscard]] bool is_evicted(Id id) const;
+
+ private:
+  enum class Stage : std::uint8_t { kWaiting, kServed, kAnswering, kIdle };
+  struct Connection {
+    PeerAddress address;
+    TimePoint arrived;
+    std::uint64_t number = 0;  // of arrivals
+    Stage stage = Stage::kWaiting;
+    bool admin = false;
+    bool authenticated = false;
+    bool evicted = false;
+    std::uint64_t generation = 0;
+    std::size_t sent = 0;  // bytes of the answer under way
+    TimePoint began;       // that answer
+    TimePoint since;       // last progress, or idle since
+  };
+  struct Candidate;
+  struct Census;
+
+  [[nodiscard]] std::optional<Candidate> candidate(Id id, const Connection& connection,
+                                                   bool any_may_go, TimePoint now) const;
+  [[nodiscard]] Census census(const PeerAddress& address, bool known, TimePoint now) const;
+  [[nodiscard]] std::optional<EvictionCause> time_is_up(const Connection& connection,
+                                                        TimePoint now) const;
+  void find_old_snapshots(std::vector<Eviction>& to);
+  [[nodiscard]] bool is_known(const PeerAddress& address, TimePoint now) const;
+  void note_known(const PeerAddress& address, TimePoint now);
+  [[nodiscard]] Eviction evict(Id id, EvictionCause cause);
+
+  ConnectionLimits limits_;
+  std::map<Id, Connection> connections_;
+  std::map<PeerAddress, TimePoint> known_;
+  std::uint64_t arrivals_ = 0;
+};
+
+}  // namespace bao_exporter

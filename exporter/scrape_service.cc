@@ -127,6 +127,7 @@ Reply ScrapeService::answer(const HttpRequest& request, TimePoint now) {
     metrics_.note_auth_failure(auth_failure_name(admission.auth_failure));
     return reply;
   }
+  reply.authenticated = true;
   if (admission.status == 200) serve(admission, *facts, now, reply);
   metrics_.note_scrape(route_name(admission.route), reply.status, admission.token_name,
                        std::chrono::duration<double>(Clock::now() - now).count());
@@ -188,6 +189,7 @@ void ScrapeService::serve_node(const Admission& admission, TimePoint now, Reply&
   if (std::string words = unavailable(*snapshot, node, admission.node, now); !words.empty()) {
     return say_unavailable(reply, std::move(words));
   }
+  reply.generation = snapshot->generation();
   serve_alone(node->text, admission.gzip, reply);
 }
 
@@ -198,6 +200,7 @@ void ScrapeService::serve_certctl(const Admission& admission, TimePoint now, Rep
   if (std::string words = unavailable(*snapshot, certctl, admission.node, now); !words.empty()) {
     return say_unavailable(reply, std::move(words));
   }
+  reply.generation = snapshot->generation();
   serve_alone(certctl->text, admission.gzip, reply);
 }
 
@@ -229,6 +232,7 @@ void ScrapeService::serve_discovery(Route route, const PortFacts& facts, TimePoi
 void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Reply& reply) {
   const auto snapshot = snapshots_.get();
   if (snapshot == nullptr) return say_unavailable(reply, std::string(kStarting));
+  reply.generation = snapshot->generation();
   reply.headers.emplace_back("Content-Type", kExpositionType);
   reply.headers.emplace_back("Vary", "Accept-Encoding");
   const bool overdue = snapshot->overdue_at(now);

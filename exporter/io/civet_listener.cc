@@ -84,8 +84,6 @@ std::string head_of(const Reply& reply) {
     head += "\r\n";
   }
   head += "Content-Length: " + std::to_string(reply.body.bytes()) + "\r\n";
-  // The same bytes for everybody whom we do not know: no word about the connection.
-  if (reply.status == 401) return head + "\r\n";
   head += reply.close ? "Connection: close\r\n\r\n" : "Connection: keep-alive\r\n\r\n";
   return head;
 }

@@ -1,5 +1,5 @@
-// What the unit tests include most, precompiled by the preset dev. The other presets compile without
-// it: a file still includes what it uses.
+// What the unit tests include most, precompiled by the preset dev. The other presets compile
+// without it: a file still includes what it uses.
 #pragma once
 
 #include <algorithm>

@@ -121,8 +121,9 @@ def test_refusals_are_counted_by_cause(exporter):
     before = counts()
     for case in ["no token", "wrong token", "Basic", "the token twice"]:
         exporter.raw(request(b"GET /metrics", *WITHOUT_TOKEN[case]))
-    grown = {cause: count - before.get(cause, 0) for cause, count in counts().items()}
-    assert grown == {"missing": 1, "wrong": 1, "malformed": 1, "multiple": 1}
+    grown = {cause: count - before[cause] for cause, count in counts().items()}
+    expected = {"missing": 1, "wrong": 1, "malformed": 1, "multiple": 1}
+    assert grown == {"client_name": 0, "rate_limited": 0} | expected
 
 
 def test_a_blank_before_the_colon_of_authorization_is_no_token(exporter):

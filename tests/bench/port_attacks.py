@@ -19,7 +19,7 @@ MODES = {
     "trickle": (2000, {}),
     "slow_headers": (400, {}),
     "tls_idle": (400, {}),
-    "slow_reader": (400, {"token": servers.TOKEN, "hold_ms": 8000}),
+    "slow_reader": (400, {"token": servers.TOKEN, "hold_ms": 5000}),
 }
 ORIGINS = {"one": "127.0.0.2", "many": "many", "honest": "127.0.0.1"}
 COLUMNS = ("server", "attack", "connections", "from", "honest ok", "p50 ms", "p99 ms", "max ms",
@@ -32,22 +32,27 @@ def measure(server, mode, origin, arguments):
     scrape(server, scrapes=5, rate=20)
     wanted = {"scrapes": arguments.scrapes, "rate": arguments.rate, "seconds": arguments.seconds}
     if not mode:
-        return scrape(server, **wanted), {}, 0.0
+        return *scrape_and_cpu(server, wanted), {}
     with AttackRun(server, mode, ORIGINS[origin], connections=connections, seconds=300,
                    **more) as attack:
-        before = server.cpu_seconds()
-        said = scrape(server, **wanted)
-        cpu = 100 * (server.cpu_seconds() - before) / said["seconds"]
-    return said, attack.said, cpu
+        said, cpu = scrape_and_cpu(server, wanted)
+    return said, cpu, attack.said
 
 
-def table_row(server, mode, origin, said, attack, cpu, memory):
+def scrape_and_cpu(server, wanted):
+    before = server.cpu_seconds()
+    said = scrape(server, **wanted)
+    return said, 100 * (server.cpu_seconds() - before) / said["seconds"]
+
+
+def table_row(server, mode, origin, said, cpu, attack, memory):
     connections = MODES[mode][0] if mode else 0
+    times = [f"{said[key]:.{digits}f}" if said["ok"] else "-"
+             for key, digits in (("p50_ms", 1), ("p99_ms", 0), ("max_ms", 0))]
     failures = ", ".join(f"{count} {why}" for why, count in said["failures"].items())
     seconds = attack.get("seconds", 1)
     return row(server, mode or "none", connections, origin or "", percent(ok_percent(said)),
-               f"{said['p50_ms']:.1f}", f"{said['p99_ms']:.0f}", f"{said['max_ms']:.0f}",
-               f"{memory:.0f}", f"{cpu:.0f}", f"{attack.get('connected', 0) / seconds:.0f}",
+               *times, f"{memory:.0f}", f"{cpu:.0f}", f"{attack.get('connected', 0) / seconds:.0f}",
                f"{attack.get('secured', 0) / seconds:.0f}", failures)
 
 
@@ -86,6 +91,6 @@ def main(words):
         for name in arguments.servers.split(","):
             for mode, origin in rows_of(arguments):
                 with make[name](servers.sub_folder(folder, name)) as server:
-                    said, attack, cpu = measure(server, mode, origin, arguments)
+                    said, cpu, attack = measure(server, mode, origin, arguments)
                     memory = server.resident_megabytes()
-                    say(table_row(server.name, mode, origin, said, attack, cpu, memory))
+                    say(table_row(server.name, mode, origin, said, cpu, attack, memory))

@@ -1,7 +1,7 @@
 """Attacks on the port, and honest scrapes meanwhile: ours, nginx, exporter_exporter.
 
     ./dev bench port attacks [--servers ours,nginx,exporter_exporter] [--modes idle,half,...]
-                             [--from one,many,honest] [--scrapes N] [--seconds S] [--exporter BINARY]
+                             [--from one,many,honest] [--times 1] [--scrapes N] [--seconds S] [--exporter BINARY]
 
 Each row: a fresh server, five scrapes, then the attack, then the scrapes, each on a new connection
 and within a second. Milliseconds are of the good scrapes; RSS is the most there was.
@@ -26,9 +26,13 @@ COLUMNS = ("server", "attack", "connections", "from", "honest ok", "p50 ms", "p9
            "RSS MB", "CPU %", "attackers' connections/s", "handshakes/s", "failures")
 
 
+def connections_of(mode, arguments):
+    return MODES[mode][0] * arguments.times if mode else 0
+
+
 def measure(server, mode, origin, arguments):
     """One row's numbers, of a server that runs."""
-    connections, more = MODES[mode] if mode else (0, {})
+    connections, more = connections_of(mode, arguments), MODES[mode][1] if mode else {}
     scrape(server, scrapes=5, rate=20)
     wanted = {"scrapes": arguments.scrapes, "rate": arguments.rate, "seconds": arguments.seconds}
     if not mode:
@@ -45,8 +49,7 @@ def scrape_and_cpu(server, wanted):
     return said, 100 * (server.cpu_seconds() - before) / said["seconds"]
 
 
-def table_row(server, mode, origin, said, cpu, attack, memory):
-    connections = MODES[mode][0] if mode else 0
+def table_row(server, connections, mode, origin, said, cpu, attack, memory):
     times = [f"{said[key]:.{digits}f}" if said["ok"] else "-"
              for key, digits in (("p50_ms", 1), ("p99_ms", 0), ("max_ms", 0))]
     failures = ", ".join(f"{count} {why}" for why, count in said["failures"].items())
@@ -72,6 +75,7 @@ def parse(words):
     parser.add_argument("--scrapes", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=100, help="honest scrapes a second")
     parser.add_argument("--seconds", type=float, default=20, help="of each row, at most")
+    parser.add_argument("--times", type=int, default=1, help="as many connections")
     parser.add_argument("--exporter", default=servers.ROOT / "build/release/bao-exporter")
     return parser.parse_args(words)
 
@@ -93,4 +97,6 @@ def main(words):
                 with make[name](servers.sub_folder(folder, name)) as server:
                     said, cpu, attack = measure(server, mode, origin, arguments)
                     memory = server.resident_megabytes()
-                    say(table_row(server.name, mode, origin, said, cpu, attack, memory))
+                    connections = connections_of(mode, arguments)
+                    say(table_row(server.name, connections, mode, origin, said, cpu, attack,
+                                  memory))

@@ -307,8 +307,9 @@ class ExporterExporter(Server):
         self._behind.__enter__()
         self.port = free_port()
         # Without its check that the text parses, which takes longer than all else.
-        module = f"method: http\n    verify: false\n    http:\n      port: {self.behind_port}\n      path: /metrics\n"
-        (self.folder / "exporters.yml").write_text(f"modules:\n  bench:\n    {module}")
+        lines = ["modules:", "  bench:", "    method: http", "    http:", "      verify: false",
+                 f"      port: {self.behind_port}", "      path: /metrics"]
+        (self.folder / "exporters.yml").write_text("\n".join(lines) + "\n")
         write_private(self.folder / "exporters.token", TOKEN)
         self.process = self.run(
             deps() / "usr/bin/prometheus-exporter-exporter", "-config.file", "exporters.yml",

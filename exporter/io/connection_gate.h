@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "bao_exporter/connection_book.h"
-#include "io/descriptor.h"
+#include "descriptor.h"
 #include "io/listening_sockets.h"
 
 namespace bao_exporter {

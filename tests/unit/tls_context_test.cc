@@ -189,6 +189,7 @@ TEST_CASE("a handshake that a reload overtakes gets a ticket of before the reloa
     files.show(files.issue());
     REQUIRE(server.replace(files.good()));
     REQUIRE(overtaken.finish());
+    REQUIRE(overtaken.session() != nullptr);
     CHECK_FALSE(resumes(server, overtaken.session(), of_version(version)));
   }
 }

@@ -50,6 +50,13 @@ class Handshake {
     ::SSL_set_accept_state(server_.get());
   }
 
+  ~Handshake() {
+    // As after a good end: else OpenSSL does not resume what it knows of this one.
+    ::SSL_set_shutdown(client_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  }
+  Handshake(const Handshake&) = delete;
+  Handshake& operator=(const Handshake&) = delete;
+
   void step_client() { step(client_.get(), client_failed_); }
   void step_server() { step(server_.get(), server_failed_); }
 

@@ -197,7 +197,9 @@ class CivetListener final : public Listener {
     if (const auto problem = date_problem(*tls.value(), config, ::time(nullptr))) {
       return Error{ErrorCode::kConfig, problem->file + ": " + problem->words};
     }
+    const std::uint64_t admission = tls_->admission();
     tls_->replace(std::move(tls).value());
+    if (tls_->admission() != admission) gate_->begin_era();
     return std::nullopt;
   }
 
@@ -302,6 +304,11 @@ class CivetListener final : public Listener {
     Reply reply = handler_(request);
     if (view(info->http_version) != "1.1") reply.close = true;
     if (reply.delay > Milliseconds(0)) wait_while_there(fd, reply.delay);
+    // Looked at after the answer was made: what let this client in is still what lets one in.
+    if (gate_->is_outdated(fd)) {
+      ::mg_disable_connection_keep_alive(connection);
+      return reply.status;  // closed without a word: it connects anew
+    }
     gate_->answering(fd, reply.authenticated, reply.generation);
     write_reply(connection, reply, [this, fd](std::size_t bytes) { gate_->progressed(fd, bytes); });
     gate_->answered(fd);

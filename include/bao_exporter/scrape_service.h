@@ -1,15 +1,17 @@
 // Answers one admitted or refused request from the current snapshot. No sockets here.
 //
 // Threads: any number of workers at once. A scrape costs: admit, one pointer copy, our own
-// families.
+// families; one that takes OpenMetrics alone: the whole text, read and written anew.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bao_exporter/auth_limiter.h"
 #include "bao_exporter/front_door.h"
 #include "bao_exporter/merge.h"
 #include "bao_exporter/own_metrics.h"
@@ -25,8 +27,9 @@ struct Reply {
   Rope body;
   bool send_body = true;  // false: HEAD, the length is told and the body is not sent
   bool close = true;
-  bool authenticated = false;  // who asked may stay: see connection_book.h
-  Milliseconds delay{0};       // to wait before it is sent, as long as the client is there
+  bool tells_connection = true;  // false: no Connection header, so that the bytes never differ
+  bool authenticated = false;    // who asked may stay: see connection_book.h
+  Milliseconds delay{0};         // to wait before it is sent, as long as the client is there
 };
 
 // What the configuration in force says of the port.
@@ -48,11 +51,15 @@ class ScrapeService {
   [[nodiscard]] Reply answer(const HttpRequest& request, TimePoint now);
 
  private:
+  [[nodiscard]] Reply answer_prober(const HttpRequest& request, TimePoint now);
   [[nodiscard]] Reply refuse(const Admission& admission) const;
+  void note_failure(AuthFailure failure, const PeerAddress& peer, TimePoint now, Reply& reply);
   void serve(const Admission& admission, const PortFacts& facts, TimePoint now, Reply& reply);
   void serve_metrics(const Admission& admission, TimePoint now, Reply& reply);
   void serve_node(const Admission& admission, TimePoint now, Reply& reply);
   void serve_certctl(const Admission& admission, TimePoint now, Reply& reply);
+  void serve_text(const std::shared_ptr<const ServedText>& text, const Admission& admission,
+                  Reply& reply) const;
   void serve_exporter(const Admission& admission, TimePoint now, Reply& reply);
   void serve_discovery(Route route, const PortFacts& facts, TimePoint now, Reply& reply);
 
@@ -61,6 +68,9 @@ class ScrapeService {
   const Slot<PortFacts>& facts_;
   std::function<void()> gzip_asked_ = [] {};
   OwnMetrics& metrics_;
+  std::uint64_t hash_seed_;
+  std::mutex limiter_mutex_;
+  AuthLimiter limiter_;  // under it
 };
 
 }  // namespace bao_exporter

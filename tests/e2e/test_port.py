@@ -1,7 +1,9 @@
 """The port: who gets what, byte for byte, over real TLS."""
 
+import itertools
 import socket
 import ssl
+import time
 import warnings
 
 import pytest
@@ -16,9 +18,9 @@ REFUSED = (
     b"X-Content-Type-Options: nosniff\r\n"
     b"WWW-Authenticate: Bearer\r\n"
     b"Content-Length: 0\r\n"
-    b"Connection: close\r\n"
     b"\r\n"
 )
+STRANGERS = itertools.count(2)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,27 @@ def auth(value: str) -> bytes:
 def status_of(answer: bytes) -> int:
     assert answer.startswith(b"HTTP/1.1 "), answer[:100]
     return int(answer[9:12])
+
+
+def stranger(exporter) -> ssl.SSLSocket:
+    """A connection from an address of its own: refusals are delayed where an address has many."""
+    n = next(STRANGERS)
+    source = (f"127.0.{n // 250}.{n % 250 + 1}", 0)
+    plain = socket.create_connection((LOOPBACK, exporter.port), timeout=10, source_address=source)
+    try:
+        return exporter.tls().wrap_socket(plain, server_hostname=LOOPBACK)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def refusal(exporter, bytes_: bytes) -> bytes:
+    """Everything that comes, when the client has no more to say after these bytes."""
+    with stranger(exporter) as connection:
+        connection.sendall(bytes_ + request(b"GET /last", b"Connection: close"))
+        answer = read_to_end(connection)
+    assert answer.endswith(REFUSED)
+    return answer.removesuffix(REFUSED) or REFUSED  # ended by the first, or by the last one
 
 
 # --- without a valid token: 401, always the same bytes -------------------------------
@@ -82,7 +105,7 @@ WITHOUT_TOKEN = {
 
 @pytest.mark.parametrize("headers", WITHOUT_TOKEN.values(), ids=WITHOUT_TOKEN)
 def test_without_exactly_one_valid_token_the_answer_is_401(exporter, headers):
-    assert exporter.raw(request(b"GET /metrics", *headers)) == REFUSED
+    assert refusal(exporter, request(b"GET /metrics", *headers)) == REFUSED
 
 
 @pytest.mark.parametrize(
@@ -92,25 +115,38 @@ def test_without_exactly_one_valid_token_the_answer_is_401(exporter, headers):
     ids=lambda path: path[:30].decode(),
 )
 def test_401_tells_nothing_of_paths(exporter, path):
-    assert exporter.raw(request(b"GET " + path)) == REFUSED
+    assert refusal(exporter, request(b"GET " + path)) == REFUSED
 
 
 @pytest.mark.parametrize(
     "method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "PROPFIND", "MKCOL"]
 )
 def test_401_tells_nothing_of_methods(exporter, method):
-    assert exporter.raw(request(method.encode() + b" /metrics")) == REFUSED
+    assert refusal(exporter, request(method.encode() + b" /metrics")) == REFUSED
 
 
 def test_401_tells_nothing_of_bodies_and_reads_nothing_behind_them(exporter):
     smuggled = request(b"GET /metrics", TOKEN)
     for header in [b"Content-Length: 5", b"Transfer-Encoding: chunked"]:
         # What follows could be taken for a second request, with a valid token.
-        assert exporter.raw(request(b"POST /metrics", header, body=b"hello" + smuggled)) == REFUSED
+        with stranger(exporter) as connection:
+            connection.sendall(request(b"POST /metrics", header, body=b"hello" + smuggled))
+            assert read_to_end(connection) == REFUSED
 
 
-def test_401_ends_the_connection(exporter):
-    assert exporter.raw(request() + request(b"GET /metrics", TOKEN)) == REFUSED
+def test_401_keeps_the_connection_for_who_has_the_token_after_all(exporter):
+    asked = request() + request(b"GET /metrics", TOKEN, b"Connection: close")
+    with stranger(exporter) as connection:
+        connection.sendall(asked)
+        answer = read_to_end(connection)
+    assert answer.startswith(REFUSED)
+    assert status_of(answer.removeprefix(REFUSED)) == 200
+
+
+def test_401_ends_the_connection_of_who_asks_for_it(exporter):
+    with stranger(exporter) as connection:
+        connection.sendall(request(b"GET /metrics", b"Connection: close") + request(b"GET /metrics", TOKEN))
+        assert read_to_end(connection) == REFUSED
 
 
 def test_refusals_are_counted_by_cause(exporter):
@@ -120,15 +156,33 @@ def test_refusals_are_counted_by_cause(exporter):
 
     before = counts()
     for case in ["no token", "wrong token", "Basic", "the token twice"]:
-        exporter.raw(request(b"GET /metrics", *WITHOUT_TOKEN[case]))
+        refusal(exporter, request(b"GET /metrics", *WITHOUT_TOKEN[case], b"Connection: close"))
     grown = {cause: count - before.get(cause, 0) for cause, count in counts().items()}
-    assert grown == {"missing": 1, "wrong": 1, "malformed": 1, "multiple": 1}
+    assert {cause: n for cause, n in grown.items() if n} == {"missing": 1, "wrong": 1, "malformed": 1, "multiple": 1}
+
+
+def test_an_address_that_fails_too_often_is_told_and_never_kept_from_the_metrics(exporter):
+    def limited() -> int:
+        return int(exporter.scrape().value("bao_exporter_auth_failures_total", cause="rate_limited"))
+
+    before = limited()
+    with stranger(exporter) as connection:
+        for _ in range(13):
+            connection.sendall(request())
+            assert read_answer(connection).status == 401
+        begin = time.monotonic()
+        connection.sendall(request(b"GET /metrics", TOKEN))
+        assert read_answer(connection).status == 200
+        assert time.monotonic() - begin < 0.9
+    assert 2 <= limited() - before <= 3
 
 
 def test_a_blank_before_the_colon_of_authorization_is_no_token(exporter):
     # RFC 9112, 5.1: such a request must be refused; a proxy in front may have read it otherwise.
     blank = TOKEN.replace(b":", b" :", 1)
-    assert exporter.raw(request(b"GET /metrics", blank, b"Connection: close")) in (REFUSED, b"")
+    with stranger(exporter) as connection:
+        connection.sendall(request(b"GET /metrics", blank, b"Connection: close"))
+        assert read_to_end(connection) in (REFUSED, b"")
 
 
 # --- with the token ------------------------------------------------------------------
@@ -296,7 +350,7 @@ NOT_ACCEPTED += ["*;q=0", "gzip;q=0, *"]
 def test_gzip_is_served_to_whom_it_is_acceptable(exporter, accept):
     answer = exporter.get(accept_encoding=accept)
     assert answer.headers["content-encoding"] == "gzip"
-    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
     assert int(answer.headers["content-length"]) == len(answer.body)
     assert len(Exposition(gunzip_one_member(answer.body).decode()).samples("bao_node_up")) == 3
 
@@ -305,7 +359,7 @@ def test_gzip_is_served_to_whom_it_is_acceptable(exporter, accept):
 def test_plain_text_is_served_to_the_others(exporter, accept):
     answer = exporter.get(accept_encoding=accept)
     assert "content-encoding" not in answer.headers
-    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
     assert len(Exposition(answer.body.decode()).samples("bao_node_up")) == 3
 
 

@@ -67,8 +67,8 @@ std::optional<std::string> ScrapeTokens::token_problem(std::string_view token) {
 
 std::optional<std::string> ScrapeTokens::name_problem(std::string_view name) {
   if (is_name(name)) return std::nullopt;
-  return "a token's name must be letters, digits, '.', '_' or '-', at most 63, and begin with a "
-         "letter or digit";
+  return "the name before ':' must be letters, digits, '.', '_' or '-', at most 63, a letter or "
+         "digit first";
 }
 
 std::string ScrapeTokens::hashed(std::string_view token) {
@@ -112,9 +112,7 @@ std::optional<std::string> ScrapeTokens::add_line(std::string_view line) {
   if (!line.starts_with(kHashed)) {
     if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
       token.name = line.substr(0, colon);
-      if (!is_name(token.name)) {
-        return "the name before ':' must be letters, digits, '.', '_' or '-', at most 63";
-      }
+      if (auto problem = name_problem(token.name)) return problem;
       line.remove_prefix(colon + 1);
     }
   }

@@ -149,16 +149,16 @@ std::vector<Claim> claims(Random& random, Presented& presented, std::vector<Toke
     token.back() = '.';
     presented.set(token);
   };
-  all.push_back({"a long prefix of the token against none", near,
-                 [&presented, &tokens = held.back()](int) {
-                   return static_cast<bool>(tokens.match(presented.view()));
-                 }});
+  all.push_back(
+      {"a long prefix of the token against none", near, [&presented, &tokens = held.back()](int) {
+         return static_cast<bool>(tokens.match(presented.view()));
+       }});
 
   // The same place in memory for both, or its place would be what is measured.
   held.emplace_back();
   const auto of_length = [&presented, &tokens = held.back(),
-                          lengths = std::array<std::string, 2>{
-                              stored.substr(0, 20), stored}](int kind) {
+                          lengths =
+                              std::array<std::string, 2>{stored.substr(0, 20), stored}](int kind) {
     tokens = Tokens();
     tokens.add(lengths.at(static_cast<std::size_t>(kind)));
     presented.set(lengths[1]);

@@ -98,11 +98,6 @@ std::string list_of(const HttpRequest& request, std::string_view wanted) {
   return list;
 }
 
-// The connection may go on after a 401 where it is certain what the next request is.
-bool ends_after_refusal(const HttpRequest& request) {
-  return request.headers.size() > kHeadersMax || has_body(request) || asks_to_close(request);
-}
-
 // Those that have one path; its name is that path.
 constexpr std::array<Route, 5> kFixedRoutes = {Route::kMetrics, Route::kExporter, Route::kDiscovery,
                                                Route::kDiscoveryCertctl, Route::kDiscoveryExporter};
@@ -235,10 +230,7 @@ Admission admit(const HttpRequest& request, const ScrapeTokens& tokens, const No
                 const NodeNames& certctls) {
   Admission admission;
   admission.auth_failure = authenticate(request, tokens, admission.token_name);
-  if (admission.auth_failure != AuthFailure::kNone) {
-    admission.close = ends_after_refusal(request);
-    return admission;
-  }
+  if (admission.auth_failure != AuthFailure::kNone) return admission;
   admission.head = request.method == "HEAD";
   if (has_body(request) || !names_one_host(request)) {
     admission.status = 400;

@@ -199,7 +199,6 @@ Reply ScrapeService::refuse(const Admission& admission) const {
   Reply reply;
   reply.status = admission.status;
   reply.close = admission.close;
-  reply.tells_connection = admission.status != 401;
   reply.send_body = !admission.head;
   reply.headers = {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}};
   if (admission.status == 401) reply.headers.emplace_back("WWW-Authenticate", "Bearer");

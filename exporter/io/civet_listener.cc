@@ -61,7 +61,6 @@ HttpRequest request_of(const mg_request_info& info) {
   HttpRequest request;
   request.method = view(info.request_method);
   request.path = view(info.request_uri);
-  request.version = view(info.http_version);
   for (int i = 0; i < info.num_headers; ++i) {
     request.headers.emplace_back(view(info.http_headers[i].name),    // NOLINT: a C array
                                  view(info.http_headers[i].value));  // NOLINT: a C array
@@ -80,10 +79,8 @@ std::string head_of(const Reply& reply) {
     head += "\r\n";
   }
   head += "Content-Length: " + std::to_string(reply.body.bytes()) + "\r\n";
-  if (reply.tells_connection) {
-    head += reply.close ? "Connection: close\r\n" : "Connection: keep-alive\r\n";
-  }
-  return head + "\r\n";
+  head += reply.close ? "Connection: close\r\n\r\n" : "Connection: keep-alive\r\n\r\n";
+  return head;
 }
 
 // Gathers pieces into full writes.

@@ -27,9 +27,8 @@ struct Reply {
   Rope body;
   bool send_body = true;  // false: HEAD, the length is told and the body is not sent
   bool close = true;
-  bool tells_connection = true;  // false: no Connection header, so that the bytes never differ
-  bool authenticated = false;    // who asked may stay: see connection_book.h
-  Milliseconds delay{0};         // to wait before it is sent, as long as the client is there
+  bool authenticated = false;  // who asked may stay: see connection_book.h
+  Milliseconds delay{0};       // to wait before it is sent, as long as the client is there
 };
 
 // What the configuration in force says of the port.

@@ -257,6 +257,7 @@ void ScrapeService::serve_node(const Admission& admission, TimePoint now, Reply&
   if (std::string words = unavailable(*snapshot, node, admission.node, now); !words.empty()) {
     return say_unavailable(reply, std::move(words));
   }
+  reply.generation = snapshot->generation();
   serve_text(node->text, admission, reply);
 }
 
@@ -267,6 +268,7 @@ void ScrapeService::serve_certctl(const Admission& admission, TimePoint now, Rep
   if (std::string words = unavailable(*snapshot, certctl, admission.node, now); !words.empty()) {
     return say_unavailable(reply, std::move(words));
   }
+  reply.generation = snapshot->generation();
   serve_text(certctl->text, admission, reply);
 }
 
@@ -298,6 +300,7 @@ void ScrapeService::serve_discovery(Route route, const PortFacts& facts, TimePoi
 void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Reply& reply) {
   const auto snapshot = snapshots_.get();
   if (snapshot == nullptr) return say_unavailable(reply, std::string(kStarting));
+  reply.generation = snapshot->generation();
   const bool overdue = snapshot->overdue_at(now);
   std::string own = metrics_.render("bao_exporter_process_", now);
   if (admission.open_metrics) {

@@ -4,9 +4,12 @@
 //   - handlers match by prefix and some methods never reach them: begin_request takes everything;
 //   - it answers what it cannot parse with a page of its own: http_error says nothing and it
 //   closes;
+//   - it has no say between accept and a worker: the ConnectionGate accepts, and gives it
+//   connections by a function of our patch;
 //   - "Connection: close" by hand does not close: mg_disable_connection_keep_alive does;
 //   - of more than 64 headers it drops the rest silently: front_door refuses at 64.
 #include <civetweb.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +22,8 @@
 
 #include "bao_exporter/listener.h"
 #include "bao_exporter/log.h"
+#include "io/connection_gate.h"
+#include "io/listening_sockets.h"
 #include "io/tls_context.h"
 
 static_assert(CIVETWEB_VERSION_MAJOR == 1 && CIVETWEB_VERSION_MINOR == 16,
@@ -28,7 +33,7 @@ namespace bao_exporter {
 
 namespace {
 
-constexpr std::size_t kWriteBytes = std::size_t{64} << 10;  // four full TLS records
+constexpr std::size_t kWriteBytes = std::size_t{16} << 10;  // a full TLS record
 // Only clients that have shown a valid token may stay idle; everybody else has request_timeout.
 constexpr const char* kKeepAliveMs = "90000";
 constexpr int kWorkersBeyondConnections = 8;
@@ -61,6 +66,7 @@ HttpRequest request_of(const mg_request_info& info) {
   HttpRequest request;
   request.method = view(info.request_method);
   request.path = view(info.request_uri);
+  request.version = view(info.http_version);
   for (int i = 0; i < info.num_headers; ++i) {
     request.headers.emplace_back(view(info.http_headers[i].name),    // NOLINT: a C array
                                  view(info.http_headers[i].value));  // NOLINT: a C array
@@ -83,16 +89,21 @@ std::string head_of(const Reply& reply) {
   return head;
 }
 
-// Gathers pieces into full writes.
+// Gathers pieces into full TLS records; what is long enough is not copied.
 class Writer {
  public:
-  explicit Writer(mg_connection* connection) : connection_(connection) {
-    buffer_.reserve(kWriteBytes);
-  }
+  // `progressed` is told of each write that went out.
+  Writer(mg_connection* connection, std::function<void(std::size_t)> progressed)
+      : connection_(connection), progressed_(std::move(progressed)) {}
 
   // False once the client is gone.
   bool add(std::string_view piece) {
     while (!piece.empty()) {
+      if (buffer_.empty() && piece.size() >= kWriteBytes) {
+        if (!write(piece.substr(0, kWriteBytes))) return false;
+        piece.remove_prefix(kWriteBytes);
+        continue;
+      }
       const std::string_view now = piece.substr(0, kWriteBytes - buffer_.size());
       buffer_ += now;
       piece.remove_prefix(now.size());
@@ -102,19 +113,33 @@ class Writer {
   }
   bool flush() {
     if (buffer_.empty()) return true;
-    const int written = ::mg_write(connection_, buffer_.data(), buffer_.size());
-    const bool whole = written == static_cast<int>(buffer_.size());
+    const bool whole = write(buffer_);
     buffer_.clear();
     return whole;
   }
 
  private:
+  bool write(std::string_view bytes) {
+    const int written = ::mg_write(connection_, bytes.data(), bytes.size());
+    if (written != static_cast<int>(bytes.size())) return false;
+    progressed_(bytes.size());
+    return true;
+  }
+
   mg_connection* connection_;
+  std::function<void(std::size_t)> progressed_;
   std::string buffer_;
 };
 
-void write_reply(mg_connection* connection, const Reply& reply) {
-  Writer writer(connection);
+// Ends as soon as the client goes, or is made to.
+void wait_while_there(int fd, Milliseconds delay) {
+  pollfd poll{fd, POLLRDHUP, 0};
+  (void)::poll(&poll, 1, static_cast<int>(delay.count()));
+}
+
+void write_reply(mg_connection* connection, const Reply& reply,
+                 std::function<void(std::size_t)> progressed) {
+  Writer writer(connection, std::move(progressed));
   bool there = writer.add(head_of(reply));
   if (reply.send_body) {
     for (const std::string_view piece : reply.body.pieces()) there = there && writer.add(piece);
@@ -123,24 +148,10 @@ void write_reply(mg_connection* connection, const Reply& reply) {
   if (!there || reply.close) ::mg_disable_connection_keep_alive(connection);
 }
 
-// "host:port" of the configuration in civetweb's words: "s" is TLS, "+" both families.
-std::string civet_address(const std::string& address, bool plain) {
-  constexpr std::string_view kEverywhere = "[::]:";
-  const std::string_view tls = plain ? "" : "s";
-  if (address.starts_with(kEverywhere)) {
-    return "+" + address.substr(kEverywhere.size()).append(tls);
-  }
-  return std::string(address).append(tls);
-}
-
-std::string named(const ListenerConfig& config) {
-  std::string all;
-  for (const std::string& address : config.addresses) all += (all.empty() ? "" : ", ") + address;
-  return all;
-}
-
-std::string with_port(const std::string& address, int port) {
-  return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
+ConnectionLimits limits_of(const ListenerConfig& config) {
+  return {static_cast<std::size_t>(config.connections_max),
+          static_cast<std::size_t>(config.connections_per_address_max), config.request_timeout,
+          config.allowed_networks};
 }
 
 class CivetListener final : public Listener {
@@ -155,78 +166,33 @@ class CivetListener final : public Listener {
   }
 
   ~CivetListener() override {
+    if (gate_ != nullptr) gate_->stop();
     drain();
     if (context_ != nullptr) ::mg_stop(context_);
     ::mg_exit_library();
   }
 
   std::optional<Error> open(const ListenerConfig& config) {
-    std::string listening;
-    for (const std::string& address : config.addresses) {
-      listening += (listening.empty() ? "" : ",") + civet_address(address, !tls_);
+    auto sockets = open_listening_sockets(config);
+    if (!sockets.ok()) return sockets.error();
+    for (const ListeningSocket& socket : sockets.value()) {
+      if (!socket.admin) addresses_.push_back(socket.address);
     }
-    const std::string threads = std::to_string(config.connections_max + kWorkersBeyondConnections);
-    const std::string timeout = std::to_string(config.request_timeout.count());
-    const std::array<const char*, 17> options = {"listening_ports",
-                                                 listening.c_str(),
-                                                 "num_threads",
-                                                 threads.c_str(),
-                                                 "request_timeout_ms",
-                                                 timeout.c_str(),
-                                                 "enable_keep_alive",
-                                                 "yes",
-                                                 "keep_alive_timeout_ms",
-                                                 kKeepAliveMs,
-                                                 "decode_url",
-                                                 "no",
-                                                 "decode_query_string",
-                                                 "no",
-                                                 "tcp_nodelay",
-                                                 "1",
-                                                 nullptr};
-    mg_callbacks callbacks{};
-    callbacks.begin_request = &CivetListener::begin_request;
-    callbacks.http_error = [](mg_connection*, int, const char*) noexcept { return 0; };
-    if (tls_) callbacks.external_ssl_ctx = &CivetListener::give_context;
-    callbacks.init_connection = [](const mg_connection* connection, void** data) noexcept {
-      CivetListener* self = of(connection);
-      *data = self;  // marks a connection that was told of
-      ++self->open_;
-      return 0;
-    };
-    callbacks.connection_closed = [](const mg_connection* connection) noexcept {
-      // Also called for failed handshakes, which were never told of.
-      if (::mg_get_user_connection_data(connection) == nullptr) return;
-      ::mg_set_user_connection_data(connection, nullptr);
-      --of(connection)->open_;
-    };
-    callbacks.log_message = [](const mg_connection*, const char* message) noexcept {
-      log::debug("listener", {{"detail", message}});
-      return 1;
-    };
-    std::array<char, 256> words{};
-    mg_init_data init{&callbacks, this, const_cast<const char**>(options.data())};  // NOLINT
-    mg_error_data error{};
-    error.text = words.data();
-    error.text_buffer_size = words.size();
-    ::mg_init_library(MG_FEATURES_TLS);
-    context_ = ::mg_start2(&init, &error);
-    if (context_ == nullptr) {
-      return Error{ErrorCode::kIo, "cannot listen on " + named(config) + ": " + words.data() +
-                                       "; is the port taken, or the address not ours?"};
-    }
-    note_ports(config);
+    if (auto error = start_workers(config)) return error;
+    gate_ = std::make_unique<ConnectionGate>(
+        std::move(sockets).value(), !tls_, limits_of(config),
+        [this](int fd, bool tls) { return ::mg_take_connection(context_, fd, tls ? 1 : 0) != 0; });
     return std::nullopt;
   }
 
   [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
 
-  void replace_limits(const ListenerConfig&) override {}
+  void replace_limits(const ListenerConfig& config) override {
+    gate_->set_limits(limits_of(config));
+  }
 
   [[nodiscard]] PortCounts counts() const override {
-    PortCounts counts;
-    counts.open = open_.load();
-    return counts;
+    return gate_ == nullptr ? PortCounts{} : gate_->counts();
   }
 
   [[nodiscard]] std::optional<Error> replace_tls(const ListenerConfig& config) override {
@@ -267,13 +233,53 @@ class CivetListener final : public Listener {
     return static_cast<CivetListener*>(::mg_get_user_data(::mg_get_context(connection)));
   }
 
-  void note_ports(const ListenerConfig& config) {
-    std::vector<mg_server_port> ports(config.addresses.size() * 2);
-    const int count = ::mg_get_server_ports(context_, static_cast<int>(ports.size()), ports.data());
-    for (std::size_t i = 0; i < config.addresses.size(); ++i) {
-      const int port = i < static_cast<std::size_t>(std::max(count, 0)) ? ports[i].port : 0;
-      addresses_.push_back(with_port(config.addresses[i], port));
-    }
+  // One for each connection that may be there, and some more for those that are being closed.
+  std::optional<Error> start_workers(const ListenerConfig& config) {
+    const std::string threads = std::to_string(config.connections_max + kWorkersBeyondConnections);
+    const std::string timeout = std::to_string(config.request_timeout.count());
+    const std::array<const char*, 17> options = {"listening_ports",
+                                                 "",  // the gate has them
+                                                 "num_threads",
+                                                 threads.c_str(),
+                                                 "connection_queue",
+                                                 threads.c_str(),
+                                                 "request_timeout_ms",
+                                                 timeout.c_str(),
+                                                 "enable_keep_alive",
+                                                 "yes",
+                                                 "keep_alive_timeout_ms",
+                                                 kKeepAliveMs,
+                                                 "decode_url",
+                                                 "no",
+                                                 "decode_query_string",
+                                                 "no",
+                                                 nullptr};
+    const mg_callbacks callbacks = callbacks_for_civetweb();
+    std::array<char, 256> words{};
+    mg_init_data init{&callbacks, this, const_cast<const char**>(options.data())};  // NOLINT
+    mg_error_data error{};
+    error.text = words.data();
+    error.text_buffer_size = words.size();
+    ::mg_init_library(MG_FEATURES_TLS);
+    context_ = ::mg_start2(&init, &error);
+    if (context_ != nullptr) return std::nullopt;
+    return Error{ErrorCode::kIo, "cannot start " + threads + " threads for connections: " +
+                                     words.data() + "; look at TasksMax and the process limits"};
+  }
+
+  [[nodiscard]] mg_callbacks callbacks_for_civetweb() const {
+    mg_callbacks callbacks{};
+    callbacks.begin_request = &CivetListener::begin_request;
+    callbacks.http_error = [](mg_connection*, int, const char*) noexcept { return 0; };
+    if (tls_) callbacks.external_ssl_ctx = &CivetListener::give_context;
+    callbacks.connection_close = [](const mg_connection* connection) noexcept {
+      of(connection)->gate_->leave(::mg_get_connection_socket(connection));
+    };
+    callbacks.log_message = [](const mg_connection*, const char* message) noexcept {
+      log::debug("listener", {{"detail", message}});
+      return 1;
+    };
+    return callbacks;
   }
 
   static int give_context(void** context, void* self) noexcept {
@@ -287,19 +293,32 @@ class CivetListener final : public Listener {
       ::mg_disable_connection_keep_alive(connection);
       return 503;  // closed without a word: we are stopping
     }
-    const mg_request_info* info = ::mg_get_request_info(connection);
-    Reply reply = self->handler_(request_of(*info));
-    if (view(info->http_version) != "1.1") reply.close = true;
-    write_reply(connection, reply);
+    const int status = self->answer(connection);
     self->end_answer();
+    return status;
+  }
+
+  int answer(mg_connection* connection) {
+    const mg_request_info* info = ::mg_get_request_info(connection);
+    const int fd = ::mg_get_connection_socket(connection);
+    const ConnectionGate::Origin origin = gate_->origin(fd);
+    HttpRequest request = request_of(*info);
+    request.peer = origin.peer;
+    request.admin = origin.admin;
+    Reply reply = handler_(request);
+    if (view(info->http_version) != "1.1") reply.close = true;
+    if (reply.delay > Milliseconds(0)) wait_while_there(fd, reply.delay);
+    gate_->answering(fd, reply.authenticated, reply.generation);
+    write_reply(connection, reply, [this, fd](std::size_t bytes) { gate_->progressed(fd, bytes); });
+    gate_->answered(fd);
     return reply.status;
   }
 
   std::atomic<std::int64_t> not_after_{0};
   std::optional<ServerContext> tls_;  // empty: plain HTTP
   Handler handler_;
-  std::atomic<std::size_t> open_{0};
   mg_context* context_ = nullptr;
+  std::unique_ptr<ConnectionGate> gate_;
   std::vector<std::string> addresses_;
   std::mutex answers_mutex_;  // guards the two below
   int answers_ = 0;

@@ -27,8 +27,9 @@ struct Reply {
   Rope body;
   bool send_body = true;  // false: HEAD, the length is told and the body is not sent
   bool close = true;
-  bool authenticated = false;  // who asked may stay: see connection_book.h
-  Milliseconds delay{0};       // to wait before it is sent, as long as the client is there
+  bool authenticated = false;    // who asked may stay: see connection_book.h
+  std::uint64_t generation = 0;  // of the snapshot that the body holds; 0: of none
+  Milliseconds delay{0};         // to wait before it is sent, as long as the client is there
 };
 
 // What the configuration in force says of the port.

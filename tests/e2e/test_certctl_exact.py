@@ -27,6 +27,11 @@ PACE = {"interval": "3s", "inventory_interval": "3s", "timeout": "2s"}
 SAID = ("inconsistent", "timeout", "unseen")
 OTHERS = ("agents", "jobs", "issuers", "notifications", "discovered", "health_checks")
 
+# On an idle machine; what is inconsistent is counted at changes a second that are fewer by as much as it is slower.
+REQUEST_S = 0.009
+# Of ten inventories three are now and then inconsistent though in the long run one in ten is.
+INCONSISTENT_MAX = 3
+
 # (seconds, changes of certificates a second), over and over: in 10,332 certificates that live for 90
 # days and are renewed after 60 there is one change each eight minutes.
 ORDINARY = ((3, 0.25), (0.05, 200), (4, 0.25), (3, 0), (0.05, 400), (3, 0.25))
@@ -35,23 +40,29 @@ HEAVY = ((1, 20),)
 
 class Churn:
     """Rows of certificates are added, removed, changed, swapped and renamed at the pace of the phases, those of
-    the other kinds all the time."""
+    the other kinds all the time. `slowness`: less than one change a second is as much less."""
 
-    def __init__(self, state: FakeState, phases, seed: int = 7):
+    def __init__(self, state: FakeState, phases, slowness=lambda: 1.0, seed: int = 7):
         self.state = state
         self.phases = phases
+        self.slowness = slowness
         self.dice = random.Random(seed)
         self.done = collections.Counter()
+        self.certificates_at = []  # time.monotonic()
         self._end = threading.Event()
+
+    def _pause(self, rate: float) -> float:
+        return self.dice.expovariate(rate / self.slowness() if rate < 1 else rate)
 
     def _certificates(self):
         for seconds, rate in itertools.cycle(self.phases):
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
-                if self._end.wait(min(left, self.dice.expovariate(rate)) if rate else left):
+                if self._end.wait(min(left, self._pause(rate)) if rate else left):
                     return
                 if rate and time.monotonic() < until:
                     self.done[self.state.churn()] += 1
+                    self.certificates_at.append(time.monotonic())
 
     def _others(self):
         while not self._end.wait(0.05):
@@ -91,17 +102,30 @@ def rig(tmp_path_factory):
         yield made
 
 
+def slowness(rig):
+    """By how much the last inventory was slower than on an idle machine."""
+    requests, seconds = (inventories(rig) or [(1, REQUEST_S)])[-1]
+    return max(1.0, seconds / requests / REQUEST_S)
+
+
 def watch(rig, phases, count):
-    """`count` inventories while rows change: the Watch, and what changed."""
+    """`count` inventories while rows change: the Watch, the Churn, and what they took."""
     seen = Watch(rig)
     before = len(inventories(rig))
     seen.look()
-    with Churn(rig.fake.state, phases).going_on() as churn:
+    with Churn(rig.fake.state, phases, lambda: slowness(rig)).going_on() as churn:
         seen.look_until(lambda: len(inventories(rig)) >= before + count + 1, (count + 3) * EACH_S)
-    return seen, churn.done, inventories(rig)[before:]
+    return seen, churn, inventories(rig)[before:]
 
 
-def told(name, seen, changes, took):
+def in_vain(seen, churn):
+    """Readings of certificates that were inconsistent, though there were less than two changes meanwhile: one
+    spoils two comparisons at most, and three are made."""
+    runs = [run for run, said, _ in seen.verdicts("certificates") if said == "inconsistent"]
+    return [run for run in runs if sum(run.start <= at <= run.end + 0.1 for at in churn.certificates_at) < 2]
+
+
+def told(name, seen, churn, took):
     """{collector: {verdict: how many of whole inventories}}, and of what was tried once more."""
     whole, again = ({collector: collections.Counter() for collector in PATHS} for _ in range(2))
     for collector in PATHS:
@@ -109,7 +133,7 @@ def told(name, seen, changes, took):
             (whole if run.whole else again)[collector][said] += 1
     requests, seconds = zip(*took)
     print(
-        f"\n{name}: {len(took)} inventories, changes {dict(changes)}\n  "
+        f"\n{name}: {len(took)} inventories, changes {dict(churn.done)}\n  "
         + "\n  ".join(f"{name}: {dict(whole[name])}, tried again: {dict(again[name])}" for name in PATHS)
         + f"\n  requests per inventory: median {statistics.median(requests):.0f}, {min(requests)} to {max(requests)}"
         + f"; seconds: median {statistics.median(seconds):.2f}, {min(seconds):.2f} to {max(seconds):.2f}"
@@ -119,16 +143,18 @@ def told(name, seen, changes, took):
 
 
 def test_each_count_of_an_inventory_was_true_at_one_instant_of_it(rig):
-    seen, changes, took = watch(rig, ORDINARY, INVENTORIES)
-    verdicts = told("ordinary changes", seen, changes, took)
+    seen, churn, took = watch(rig, ORDINARY, INVENTORIES)
+    verdicts = told("ordinary changes", seen, churn, took)
+    assert in_vain(seen, churn) == []
     for collector, said in verdicts.items():
         assert said.total() >= INVENTORIES, (collector, said)
-        assert said["inconsistent"] <= max(1, 0.1 * said.total()), (collector, said)
+        assert said["inconsistent"] <= max(INCONSISTENT_MAX, 0.1 * said.total()), (collector, said)
         assert said["exact"] >= said.total() / 2, (collector, said)  # the rest is late answers and scrapes
     what = {collector: [w for _, _, w in seen.verdicts(collector)] for collector in PATHS}
     for collector, of_collector in what.items():  # what never changes is always exact
         assert any(one != of_collector[0] for one in of_collector), collector
-    assert {status for status, _, _ in what["certificates"][0]["certificates"]} >= {"Active", "Expired", "Revoked"}
+    first = next(w for w in what["certificates"] if w is not None)
+    assert {status for status, _, _ in first["certificates"]} >= {"Active", "Expired", "Revoked"}
     # The judge can tell: what was published is not true of the reading before it.
     readings = [(run, w) for run, said, w in seen.verdicts("certificates") if said == "exact"]
     pairs = zip(readings, readings[1:])
@@ -138,8 +164,8 @@ def test_each_count_of_an_inventory_was_true_at_one_instant_of_it(rig):
 
 
 def test_it_is_never_wrong_but_inconsistent_where_rows_change_all_the_time(rig):
-    seen, changes, took = watch(rig, HEAVY, max(3, INVENTORIES // 5))
-    verdicts = told("20 changes a second", seen, changes, took)
+    seen, churn, took = watch(rig, HEAVY, max(3, INVENTORIES // 5))
+    verdicts = told("20 changes a second", seen, churn, took)
     for collector, said in verdicts.items():
         assert said.total() >= 3, (collector, said)
     assert verdicts["certificates"]["inconsistent"] >= 1
@@ -173,8 +199,8 @@ def test_it_is_never_wrong_where_names_are_not_unique(tmp_path):
     made.fake.health_checks_enabled = True
     made.fake.lists.ties = "random"
     with made as rig:
-        seen, changes, took = watch(rig, ((1, 0.5),), max(2, INVENTORIES // 5))
-        assert told("names that are not unique", seen, changes, took)["certificates"].total() >= 2
+        seen, churn, took = watch(rig, ((1, 0.5),), max(2, INVENTORIES // 5))
+        assert told("names that are not unique", seen, churn, took)["certificates"].total() >= 2
 
 
 @pytest.mark.parametrize("sort", ["&sort=name", ""])

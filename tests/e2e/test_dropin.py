@@ -23,7 +23,7 @@ from fake_node import Certificates, FakeNode, exposition, family
 from prometheus_server import SHIPPED, running_prometheus
 from test_prometheus import Prometheus
 
-QUIET_S = float(os.environ.get("BAO_QUIET_SECONDS", "60"))
+QUIET_S = float(os.environ.get("BAO_QUIET_SECONDS", "30"))
 SETTLED_S = 3
 LOOK_S = 0.5
 STAYS_S = 4  # what fires has to go on firing, alone, for so long

@@ -11,6 +11,8 @@ import threading
 import time
 import urllib.parse
 
+import ports
+
 GONE = (OSError, ValueError)
 # As Go: shorter bodies have a Content-Length, the others come in chunks.
 LONGEST_WITH_LENGTH = 2048
@@ -150,7 +152,7 @@ class Server:
         """Again on the same port, after stop()."""
         if self._listener is not None:
             return
-        listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        listener = ports.listen(self.port)
         self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()

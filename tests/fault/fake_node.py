@@ -18,6 +18,8 @@ import subprocess
 import threading
 import time
 
+import ports
+
 HEALTH = "/v1/sys/health"
 METRICS = "/v1/sys/metrics"
 LEADER = "/v1/sys/leader"
@@ -423,7 +425,7 @@ class FakeNode:
         self.use_tls(self.certificates.server_context(name))
 
     def listen(self):
-        listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        listener = ports.listen(self.port)
         self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()

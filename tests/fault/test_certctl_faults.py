@@ -16,6 +16,7 @@ from certctl_keys import json_text
 from certctl_server import Response
 from certctl_under_fault import (COLLECTORS, INTERVAL, INVENTORY, LISTS, TIMEOUT, Watch, busiest,
                                  key_in, make_server, make_ward, material)  # noqa: F401
+from exporter_process import wait_until
 from exporter_under_fault import CANARIES, replace_file
 from reloads import REFUSED, reloading
 
@@ -714,19 +715,36 @@ def reload(ward, *servers):
     return time.monotonic()
 
 
+def wait_round(ward, server, count):
+    """Its round of this number is over. A SIGHUP meanwhile would begin no other: what it tries is under
+    way."""
+    def told():
+        polls = server.fake.requests_of(METRICS)
+        success = ward.scrape().value("certctl_state_collector_last_success_timestamp_seconds",
+                                      certctl=server.name, collector="metrics")
+        return (len(polls) >= count and success > polls[count - 1].arrived_wall
+                and len(ward.log_lines('msg="certctl inventory"', f"certctl={server.name}")) >= count)
+
+    wait_until(f"round {count} of {server.name}", told, 5)
+
+
 def test_sighup_tries_what_failed_at_once(make_server, run):  # noqa: F811
     beside, away = make_server("beside-1", **LAZY), make_server("away-1", **LAZY)
     ward = run(beside, away)
+    wait_round(ward, beside, 1)
+    wait_round(ward, away, 1)
     away.fake.stop()
     with reloading(ward, "SIGHUP"):
         pass
     ward.wait_for(lambda m: set(m.of("away-1").reason.values()) == {"connect"}, 2, "away")
+    wait_round(ward, beside, 2)
     away.fake.start()
     began = time.monotonic()
     with reloading(ward, "SIGHUP"):
         pass
     back = ward.wait_for(lambda m: m.of("away-1").all_ok(), 1, "back")
     print(f"back {back.when - began:.2f} s after SIGHUP; the interval is 30 s")
+    wait_round(ward, beside, 3)
     asked = [one.path for one in beside.fake.requests]
     assert all(asked.count(path) == 3 for path in (METRICS, ME, *PATHS.values())), asked
 

@@ -1,0 +1,324 @@
+#include "io/connection_gate.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "bao_exporter/check.h"
+#include "bao_exporter/client_hello.h"
+#include "bao_exporter/log.h"
+#include "io/socket_address.h"
+
+namespace bao_exporter {
+
+namespace {
+
+constexpr Milliseconds kSweepInterval{100};
+// So long nobody is accepted when descriptors ran out: 20 tries a second cost nothing.
+constexpr Milliseconds kPause{50};
+constexpr int kAcceptsInARow = 64;
+constexpr int kRoomInAPause = 16;
+constexpr int kDescriptorsKept = 64;  // for polls, files and logs, however many connections come
+constexpr std::size_t kEvents = 256;
+
+// Descriptors above it are not for connections.
+int descriptors_for_connections() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024 - kDescriptorsKept;
+  constexpr rlim_t kEnough = 1 << 20;
+  const int all = static_cast<int>(std::min(limit.rlim_cur, kEnough));
+  return all - std::min(kDescriptorsKept, all / 4);
+}
+
+void reset_on_close(int fd) {
+  const linger at_once{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+void tune(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+bool out_of_descriptors(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+}  // namespace
+
+ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
+                               ConnectionLimits limits, HandOver hand_over)
+    : sockets_(std::move(sockets)),
+      plain_(plain),
+      hand_over_(std::move(hand_over)),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      descriptors_max_(descriptors_for_connections()),
+      book_(std::move(limits)) {
+  BAO_CHECK(epoll_.is_open() && wake_.is_open());
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = wake_.get();
+  BAO_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) == 0);
+  watch_ports(true);
+  thread_ = std::thread([this] { run(); });
+}
+
+ConnectionGate::~ConnectionGate() {
+  if (thread_.joinable()) stop();
+}
+
+void ConnectionGate::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  wake();
+  thread_.join();
+}
+
+void ConnectionGate::wake() const {
+  const std::uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+}
+
+void ConnectionGate::watch_ports(bool watch) {
+  for (const ListeningSocket& socket : sockets_) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = socket.descriptor.get();
+    ::epoll_ctl(epoll_.get(), watch ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, event.data.fd, &event);
+  }
+}
+
+void ConnectionGate::run() {
+  std::array<epoll_event, kEvents> events{};
+  for (;;) {
+    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                                   patience(Clock::now()));
+    {
+      const std::scoped_lock lock(mutex_);
+      if (stopping_) break;
+    }
+    for (int i = 0; i < count; ++i) {
+      const int fd = events.at(static_cast<std::size_t>(i)).data.fd;
+      const auto port = std::find_if(
+          sockets_.begin(), sockets_.end(),
+          [fd](const ListeningSocket& socket) { return socket.descriptor.get() == fd; });
+      if (port != sockets_.end()) {
+        accept_some(*port);
+      } else if (fd == wake_.get()) {
+        std::uint64_t times = 0;
+        (void)!::read(fd, &times, sizeof times);
+        paused_until_ = Clock::now();  // somebody has left: there is room
+      } else if (waiting_.contains(fd)) {
+        look_at(fd);
+      }
+    }
+    sweep(Clock::now());
+  }
+  sockets_.clear();
+  while (!waiting_.empty()) drop_waiting(waiting_.begin()->first);
+}
+
+// Milliseconds until there is something to do of our own accord.
+int ConnectionGate::patience(TimePoint now) const {
+  const std::scoped_lock lock(mutex_);
+  if (!paused_ && book_.open() == 0) return -1;
+  TimePoint next = swept_ + kSweepInterval;
+  if (paused_) next = std::min(next, paused_until_);
+  const auto left = std::chrono::duration_cast<Milliseconds>(next - now).count();
+  return static_cast<int>(std::max<std::int64_t>(left + 1, 0));
+}
+
+void ConnectionGate::accept_some(const ListeningSocket& socket) {
+  for (int i = 0; i < kAcceptsInARow && !paused_; ++i) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    Descriptor connection(::accept4(socket.descriptor.get(),
+                                    reinterpret_cast<sockaddr*>(&address),  // NOLINT: BSD sockets
+                                    &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!connection.is_open()) {
+      if (out_of_descriptors(errno)) pause_for_descriptors();
+      return;
+    }
+    if (connection.get() >= descriptors_max_) {
+      reset_on_close(connection.get());
+      connection.reset();
+      return pause_for_descriptors();
+    }
+    admit(std::move(connection), peer_of(address), socket.admin);
+  }
+}
+
+void ConnectionGate::admit(Descriptor connection, const PeerAddress& peer, bool admin) {
+  const int fd = connection.get();
+  ConnectionBook::Arrival arrival;
+  {
+    const std::scoped_lock lock(mutex_);
+    const TimePoint now = Clock::now();
+    arrival = admin ? book_.arrive_admin(fd, now) : book_.arrive(fd, peer, now);
+    if (arrival.refused) {
+      ++counts_.refused.at(static_cast<std::size_t>(*arrival.refused));
+    } else {
+      origins_[fd] = {peer, admin};
+    }
+  }
+  if (arrival.refused) return reset_on_close(fd);
+  if (arrival.evicted) carry_out(*arrival.evicted);
+  tune(fd);
+  waiting_[connection.release()] = {!plain_ && !admin, false};
+  look_at(fd);  // who is in a hurry has said it already
+}
+
+// Told once for each time that more has come: what is not taken away would be told for ever.
+void ConnectionGate::watch(int fd) {
+  if (std::exchange(waiting_.at(fd).watched, true)) return;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+  event.data.fd = fd;
+  BAO_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+// Looks, but takes nothing away: the worker reads it.
+void ConnectionGate::look_at(int fd) {
+  std::array<char, kGreetingBytes> first{};
+  const ssize_t seen = ::recv(fd, first.data(), first.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (seen < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+    return watch(fd);
+  }
+  if (seen <= 0) return drop_waiting(fd);
+  const bool tls = waiting_.at(fd).tls;
+  if (!tls) return give_away(fd, false);
+  int there = 0;
+  if (::ioctl(fd, FIONREAD, &there) != 0) return drop_waiting(fd);
+  switch (judge_greeting({first.data(), static_cast<std::size_t>(seen)},
+                         static_cast<std::size_t>(std::max(there, 0)))) {
+    case Greeting::kWhole:
+      return give_away(fd, true);
+    case Greeting::kOther:
+      return drop_waiting(fd);
+    case Greeting::kUnfinished:
+      return watch(fd);
+  }
+}
+
+void ConnectionGate::give_away(int fd, bool tls) {
+  if (waiting_.at(fd).watched) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  waiting_.erase(fd);
+  {
+    const std::scoped_lock lock(mutex_);
+    book_.served(fd);
+  }
+  if (hand_over_(fd, tls)) return;
+  forget(fd);
+  ::close(fd);
+}
+
+void ConnectionGate::drop_waiting(int fd) {
+  waiting_.erase(fd);
+  forget(fd);
+  reset_on_close(fd);
+  ::close(fd);
+}
+
+// Who waits is ours to close; a worker notices the end of the stream, and leaves.
+void ConnectionGate::carry_out(const ConnectionBook::Eviction& eviction) {
+  const bool waits = waiting_.contains(eviction.id);
+  {
+    const std::scoped_lock lock(mutex_);
+    ++counts_.evicted.at(static_cast<std::size_t>(eviction.cause));
+    if (!waits && origins_.contains(eviction.id)) ::shutdown(eviction.id, SHUT_RDWR);
+  }
+  if (waits) drop_waiting(eviction.id);
+}
+
+// Who waits goes first; then nobody is accepted for a moment, since trying again at once would burn
+// a core.
+void ConnectionGate::pause_for_descriptors() {
+  const TimePoint now = Clock::now();
+  std::vector<ConnectionBook::Eviction> evictions;
+  {
+    const std::scoped_lock lock(mutex_);
+    ++counts_.refused.at(static_cast<std::size_t>(RefusalCause::kDescriptors));
+    for (int i = 0; i < kRoomInAPause; ++i) {
+      if (const auto eviction = book_.make_room()) evictions.push_back(*eviction);
+    }
+  }
+  for (const auto& eviction : evictions) carry_out(eviction);
+  if (!paused_) watch_ports(false);
+  paused_ = true;
+  paused_until_ = now + kPause;
+}
+
+void ConnectionGate::sweep(TimePoint now) {
+  if (paused_ && now >= paused_until_) {
+    paused_ = false;
+    watch_ports(true);
+  }
+  if (now < swept_ + kSweepInterval) return;
+  swept_ = now;
+  std::vector<ConnectionBook::Eviction> evictions;
+  {
+    const std::scoped_lock lock(mutex_);
+    evictions = book_.sweep(now);
+  }
+  for (const auto& eviction : evictions) carry_out(eviction);
+}
+
+ConnectionGate::Origin ConnectionGate::origin(int fd) const {
+  const std::scoped_lock lock(mutex_);
+  const auto at = origins_.find(fd);
+  return at == origins_.end() ? Origin{} : at->second;
+}
+
+void ConnectionGate::answering(int fd, bool authenticated, std::uint64_t generation) {
+  const std::scoped_lock lock(mutex_);
+  book_.answering(fd, authenticated, generation, Clock::now());
+}
+
+void ConnectionGate::progressed(int fd, std::size_t bytes) {
+  const std::scoped_lock lock(mutex_);
+  book_.progressed(fd, bytes, Clock::now());
+}
+
+void ConnectionGate::answered(int fd) {
+  const std::scoped_lock lock(mutex_);
+  book_.answered(fd, Clock::now());
+}
+
+void ConnectionGate::leave(int fd) {
+  forget(fd);
+  if (paused_.load()) wake();
+}
+
+void ConnectionGate::forget(int fd) {
+  const std::scoped_lock lock(mutex_);
+  book_.leave(fd);
+  origins_.erase(fd);
+}
+
+PortCounts ConnectionGate::counts() const {
+  const std::scoped_lock lock(mutex_);
+  PortCounts counts = counts_;
+  counts.open = book_.open();
+  counts.authenticated = book_.authenticated();
+  return counts;
+}
+
+void ConnectionGate::set_limits(ConnectionLimits limits) {
+  const std::scoped_lock lock(mutex_);
+  book_.set_limits(std::move(limits));
+}
+
+}  // namespace bao_exporter

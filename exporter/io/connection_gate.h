@@ -1,0 +1,91 @@
+// The gate in front of the port: it alone accepts connections. Each waits here, without a worker,
+// until it has said enough for one (a whole ClientHello; in plain HTTP, anything), and is then
+// given away. Who may come and who has to go is decided by the ConnectionBook.
+//
+// Threads: one of its own; what the header says "from any thread" for, the workers call.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "bao_exporter/connection_book.h"
+#include "io/descriptor.h"
+#include "io/listening_sockets.h"
+
+namespace bao_exporter {
+
+class ConnectionGate {
+ public:
+  // Gives a connection to a worker, which calls leave() before it closes it. False: it is gone.
+  using HandOver = std::function<bool(int fd, bool tls)>;
+
+  // `plain`: no TLS at any address. It accepts from now on.
+  ConnectionGate(std::vector<ListeningSocket> sockets, bool plain, ConnectionLimits limits,
+                 HandOver hand_over);
+  ~ConnectionGate();
+  ConnectionGate(const ConnectionGate&) = delete;
+  ConnectionGate& operator=(const ConnectionGate&) = delete;
+
+  struct Origin {
+    PeerAddress peer;
+    bool admin = false;
+  };
+  // Nobody is accepted any more, who waits is closed; who was given away stays. Called once.
+  void stop();
+
+  // From any thread, of a connection that was given away, until leave().
+  [[nodiscard]] Origin origin(int fd) const;
+  void answering(int fd, bool authenticated, std::uint64_t generation);
+  void progressed(int fd, std::size_t bytes);
+  void answered(int fd);
+  void leave(int fd);
+
+  // From any thread.
+  [[nodiscard]] PortCounts counts() const;
+  void set_limits(ConnectionLimits limits);
+
+ private:
+  struct Waiting {
+    bool tls;
+    bool watched;
+  };
+  void run();
+  void watch_ports(bool watch);
+  void accept_some(const ListeningSocket& socket);
+  void admit(Descriptor connection, const PeerAddress& peer, bool admin);
+  void look_at(int fd);
+  void watch(int fd);
+  void give_away(int fd, bool tls);
+  void drop_waiting(int fd);
+  void forget(int fd);
+  void carry_out(const ConnectionBook::Eviction& eviction);
+  void pause_for_descriptors();
+  void sweep(TimePoint now);
+  [[nodiscard]] int patience(TimePoint now) const;
+  void wake() const;
+
+  std::vector<ListeningSocket> sockets_;
+  bool plain_;
+  HandOver hand_over_;
+  Descriptor epoll_;
+  Descriptor wake_;
+  int descriptors_max_;
+  // Of the gate's thread alone.
+  std::map<int, Waiting> waiting_;
+  TimePoint swept_;
+  TimePoint paused_until_;
+  std::atomic<bool> paused_{false};  // written by the gate's thread alone
+
+  mutable std::mutex mutex_;  // guards what follows
+  ConnectionBook book_;
+  std::map<int, Origin> origins_;
+  PortCounts counts_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace bao_exporter

@@ -75,6 +75,9 @@ set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 1
 
 bao_python_test(e2e test_config TIMEOUT 60)
 bao_python_test(e2e test_port CLUSTER)
+bao_python_test(e2e test_port_hostile CLUSTER TIMEOUT 120)
+bao_python_test(e2e test_hash_token TIMEOUT 60)
+bao_python_test(e2e test_healthcheck CLUSTER TIMEOUT 120)
 bao_python_test(e2e test_paths CLUSTER)
 bao_python_test(e2e test_prometheus CLUSTER)
 bao_python_test(e2e test_samples CLUSTER)

@@ -47,7 +47,7 @@ LEGAL = {
     "the scheme in lower case": auth(b"Authorization: bearer " + BEARER),
     "the scheme in upper case": auth(b"Authorization: BEARER " + BEARER),
     "the header's name in upper case": auth(b"AUTHORIZATION: Bearer " + BEARER),
-    "blanks after the colon": auth(b"Authorization: \t Bearer " + BEARER),
+    "blanks after the colon": auth(b"Authorization:   Bearer " + BEARER),
     "no blank after the colon": auth(b"Authorization:Bearer " + BEARER),
     "another Host": ask(b"GET /metrics HTTP/1.1", b"Host: [2001:db8::1]:9825", TOKEN, CLOSE),
     "60 headers": get(*(b"X-%d: y" % i for i in range(57))),
@@ -92,6 +92,11 @@ FRAMING = {
     "TE behind a vertical tab": (b"Transfer-Encoding: \x0bchunked",),
     "TE after a bare CR": (b"X: y\rTransfer-Encoding: chunked",),
     "TE behind a NUL": (b"X: y\x00\r\nTransfer-Encoding: chunked",),
+    "CL behind a header without a name": (b": x", b"Content-Length: 4"),
+    "CL behind a folded line": (b" x", b"Content-Length: 4"),
+    "CL behind a name that is not ASCII": (b"\xffX: y", b"Content-Length: 4"),
+    "CL behind an empty line of mixed ends": (b"X: y\n", b"Content-Length: 4"),
+    "TE behind a header without a name": (b": x", b"Transfer-Encoding: chunked"),
 }
 
 AUTHORIZATIONS = {
@@ -100,6 +105,8 @@ AUTHORIZATIONS = {
     "a wrong one last": (TOKEN, b"Authorization: Bearer wrong"),
     "twice in other case": (TOKEN, b"authorization: bearer " + BEARER),
     "an empty second": (TOKEN, b"Authorization:"),
+    "a second behind a header without a name": (TOKEN, b": x", TOKEN),
+    "a second behind a folded line": (TOKEN, b"X: y", b" z", TOKEN),
     "a list": (TOKEN + b", Bearer wrong",),
     "a list of Basic and it": (b"Authorization: Basic eDp5, Bearer " + BEARER,),
     "two blanks": (b"Authorization: Bearer  " + BEARER,),

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bao_exporter/scrape_tokens.h"
+#include "unit/catch.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define BAO_INSTRUMENTED 1
@@ -33,6 +34,7 @@ using bao_exporter::ScrapeTokens;
 constexpr double kThreshold = 4.5;
 constexpr double kKept = 0.9;  // of the samples: the slowest tell of interrupts, not of the code
 constexpr std::size_t kTokenBytes = 64;
+constexpr std::size_t kSamples = 100'000;
 
 using Random = std::mt19937_64;
 
@@ -44,7 +46,7 @@ std::string token_of(Random& random, std::size_t bytes) {
   return token;
 }
 
-// What is not to be done, for each claim: compares one after the other, byte by byte, and ends
+// What is not to be done: compares one after the other, byte by byte, and ends
 // where the answer is clear.
 class NaiveTokens {
  public:
@@ -66,9 +68,8 @@ class NaiveTokens {
 
 // Two kinds of calls; `prepare` is not timed.
 struct Claim {
-  const char* name;
   std::function<void(int kind)> prepare;
-  std::function<bool(int kind)> call;
+  std::function<bool()> call;
 };
 
 struct Sample {
@@ -85,7 +86,7 @@ std::vector<Sample> measure(const Claim& claim, std::size_t count, Random& rando
     const int kind = static_cast<int>(random() & 1U);
     claim.prepare(kind);
     const auto begin = Clock::now();
-    sink = claim.call(kind);
+    sink = claim.call();
     const auto end = Clock::now();
     samples.push_back({kind, std::chrono::duration<double, std::nano>(end - begin).count()});
   }
@@ -122,8 +123,8 @@ double welch_t(std::vector<Sample> samples) {
 }
 
 // Once more where it seems to differ: what is really there is there again.
-bool shows_difference(const Claim& claim, std::size_t count, Random& random) {
-  std::printf("  %s\n", claim.name);
+bool shows_difference(const char* name, const Claim& claim, std::size_t count, Random& random) {
+  std::printf("%s\n", name);
   for (int run = 0; run < 2; ++run) {
     if (std::abs(welch_t(measure(claim, count, random))) < kThreshold) return false;
   }
@@ -136,55 +137,6 @@ struct Presented {
   void set(const std::string& token) { std::copy(token.begin(), token.end(), bytes.begin()); }
   [[nodiscard]] std::string_view view() const { return {bytes.data(), bytes.size()}; }
 };
-
-template <typename Tokens>
-std::vector<Claim> claims(Random& random, Presented& presented, std::vector<Tokens>& held) {
-  const std::string stored = token_of(random, kTokenBytes);
-  std::vector<Claim> all;
-
-  held.emplace_back();
-  held.back().add(stored);
-  const auto near = [&presented, stored, other = token_of(random, kTokenBytes)](int kind) {
-    std::string token = kind == 0 ? stored : other;
-    token.back() = '.';
-    presented.set(token);
-  };
-  all.push_back(
-      {"a long prefix of the token against none", near, [&presented, &tokens = held.back()](int) {
-         return static_cast<bool>(tokens.match(presented.view()));
-       }});
-
-  // The same place in memory for both, or its place would be what is measured.
-  held.emplace_back();
-  const auto of_length = [&presented, &tokens = held.back(),
-                          lengths =
-                              std::array<std::string, 2>{stored.substr(0, 20), stored}](int kind) {
-    tokens = Tokens();
-    tokens.add(lengths.at(static_cast<std::size_t>(kind)));
-    presented.set(lengths[1]);
-    presented.bytes.back() = '.';
-    (void)tokens.match("what both have seen before they are measured");
-  };
-  all.push_back({"a stored token of 20 characters against one of the presented length", of_length,
-                 [&presented, &tokens = held.back()](int) {
-                   return static_cast<bool>(tokens.match(presented.view()));
-                 }});
-
-  held.emplace_back();
-  std::array<std::string, 8> several;
-  for (std::string& token : several) {
-    token = token_of(random, kTokenBytes);
-    held.back().add(token);
-  }
-  const auto ends = [&presented, several](int kind) {
-    presented.set(kind == 0 ? several.front() : several.back());
-  };
-  all.push_back({"a match with the first of eight against one with the last", ends,
-                 [&presented, &tokens = held.back()](int) {
-                   return static_cast<bool>(tokens.match(presented.view()));
-                 }});
-  return all;
-}
 
 // ScrapeTokens with the naive one's shape.
 class RealTokens {
@@ -200,30 +152,84 @@ class RealTokens {
   ScrapeTokens tokens_;
 };
 
+// Each makes a claim about one kind of tokens, and holds what it is about.
+template <typename Tokens>
+struct Prefix {
+  explicit Prefix(Random& random)
+      : stored(token_of(random, kTokenBytes)), other(token_of(random, kTokenBytes)) {
+    tokens.add(stored);
+  }
+  Claim claim() {
+    return {[this](int kind) {
+              std::string token = kind == 0 ? stored : other;
+              token.back() = '.';
+              presented.set(token);
+            },
+            [this] { return tokens.match(presented.view()); }};
+  }
+  std::string stored;
+  std::string other;
+  Presented presented;
+  Tokens tokens;
+};
+
+template <typename Tokens>
+struct Length {
+  explicit Length(Random& random) : longer(token_of(random, kTokenBytes)) {}
+  Claim claim() {
+    return {[this](int kind) {
+              // The same place in memory for both, or its place would be what is measured.
+              tokens = Tokens();
+              tokens.add(kind == 0 ? longer.substr(0, ScrapeTokens::kPlainBytesMin) : longer);
+              presented.set(longer);
+              presented.bytes.back() = '.';
+              (void)tokens.match("what both have seen before they are measured");
+            },
+            [this] { return tokens.match(presented.view()); }};
+  }
+  std::string longer;
+  Presented presented;
+  Tokens tokens;
+};
+
+template <typename Tokens>
+struct Position {
+  explicit Position(Random& random) {
+    for (std::string& token : several) {
+      token = token_of(random, kTokenBytes);
+      tokens.add(token);
+    }
+  }
+  Claim claim() {
+    return {[this](int kind) { presented.set(kind == 0 ? several.front() : several.back()); },
+            [this] { return tokens.match(presented.view()); }};
+  }
+  std::array<std::string, 8> several;
+  Presented presented;
+  Tokens tokens;
+};
+
+template <template <typename> typename Kind>
+void judge() {
+#ifdef BAO_INSTRUMENTED
+  WARN("not measured: the time of instrumented code is not that of what is shipped");
+#else
+  Random random(std::random_device{}());
+  const char* const asked = std::getenv("BAO_TIMING_SAMPLES");  // NOLINT(concurrency-mt-unsafe)
+  const std::size_t count = asked == nullptr ? kSamples : std::strtoul(asked, nullptr, 10);
+  Kind<RealTokens> real(random);
+  CHECK_FALSE(shows_difference("ScrapeTokens", real.claim(), count, random));
+  Kind<NaiveTokens> naive(random);
+  CHECK(shows_difference("one that ends early", naive.claim(), kSamples, random));
+#endif
+}
+
 }  // namespace
 
-int main() {
-#ifdef BAO_INSTRUMENTED
-  std::printf("skipped: the time of instrumented code is not that of what is shipped\n");
-  return 77;  // ctest's word for it
-#endif
-  const char* const asked = std::getenv("BAO_TIMING_SAMPLES");  // NOLINT(concurrency-mt-unsafe)
-  const std::size_t count = asked == nullptr ? 100'000 : std::strtoul(asked, nullptr, 10);
-  Random random(std::random_device{}());
-  Presented presented;
-  std::vector<RealTokens> real;
-  std::vector<NaiveTokens> naive;
-  real.reserve(3);  // the claims keep references
-  naive.reserve(3);
-  bool good = true;
-  std::printf("ScrapeTokens::match\n");
-  for (const Claim& claim : claims(random, presented, real)) {
-    good = !shows_difference(claim, count, random) && good;
-  }
-  std::printf("a comparison that ends early, which must be found\n");
-  for (const Claim& claim : claims(random, presented, naive)) {
-    good = shows_difference(claim, std::min<std::size_t>(count, 100'000), random) && good;
-  }
-  std::printf(good ? "good\n" : "BAD\n");
-  return good ? 0 : 1;
+TEST_CASE("the time of a compare does not tell a long prefix of a token from none") {
+  judge<Prefix>();
 }
+
+TEST_CASE("the time of a compare does not tell how long a token is") { judge<Length>(); }
+
+TEST_CASE("the time of a match does not tell which of several tokens it is") { judge<Position>(); }

@@ -26,6 +26,11 @@ struct Arguments {
   bool json = false;
   bool policy = false;
   bool no_default_policy = false;
+  bool healthcheck = false;
+  bool live = false;
+  bool hash_token = false;
+  bool generate = false;
+  std::string token_name;
   std::string reference;  // keys, reasons or remedies; empty: not asked
 };
 
@@ -66,6 +71,20 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& arguments) 
   policy->callback([&] { arguments.policy = true; });
   policy->add_flag("--no-default-policy", arguments.no_default_policy,
                    "For a token that does not have the policy \"default\".");
+  CLI::App* healthcheck = app.add_subcommand(
+      "healthcheck",
+      "For container probes: 0 when the running exporter is ready, 1 when it is not or does not "
+      "answer, 2 when the configuration does not say where to ask.");
+  healthcheck->callback([&] { arguments.healthcheck = true; });
+  healthcheck->add_flag("--live", arguments.live,
+                        "Whether it lives, ready or not (of listener.admin_address).");
+  CLI::App* hash_token = app.add_subcommand(
+      "hash-token", "Read a token from standard input and print its line for a token file.");
+  hash_token->callback([&] { arguments.hash_token = true; });
+  hash_token->add_flag("--generate", arguments.generate,
+                       "Make a token instead of reading one, and print it before its line.");
+  hash_token->add_option("--name", arguments.token_name,
+                         "Name of the token, for the label token of our metrics.");
   app.add_subcommand("reference", "Print the keys, reasons or remedies that this binary knows.")
       ->add_option("what", arguments.reference, "keys, reasons or remedies")
       ->required();
@@ -117,7 +136,13 @@ int run(int argc, char** argv) {
   Arguments arguments;
   if (const auto code = parse_arguments(argc, argv, arguments)) return *code;
   if (!arguments.reference.empty()) return cli::reference(arguments.reference);
+  if (arguments.hash_token) return cli::hash_token(arguments.token_name, arguments.generate);
   const ConfigEnvironment from_outside = environment();
+  if (arguments.healthcheck) {
+    ConfigOutcome outcome = read_config(arguments.config_file, from_outside);
+    if (!apply(arguments, outcome.config)) return cli::kUsage;
+    return cli::healthcheck(outcome, arguments.live);
+  }
   if (arguments.policy) {
     return cli::policy(read_config(arguments.config_file, from_outside),
                        arguments.no_default_policy);

@@ -1,10 +1,17 @@
 #include "bao_exporter/scrape_service.h"
 
+#include <random>
+
+#include "bao_exporter/open_metrics.h"
+#include "bao_exporter/probe_answers.h"
+
 namespace bao_exporter {
 
 namespace {
 
 constexpr std::string_view kExpositionType = "text/plain; version=0.0.4; charset=utf-8";
+constexpr std::string_view kOpenMetricsType =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8";
 constexpr std::string_view kWordsType = "text/plain; charset=utf-8";
 constexpr std::string_view kStarting = "not_polled: starting, the first polls have not ended yet\n";
 
@@ -17,7 +24,7 @@ void add_text(Rope& rope, std::string text) {
 std::string_view words_for(int status) {
   switch (status) {
     case 400:
-      return "bad request: this port takes no bodies\n";
+      return "bad request: this port takes no bodies, and wants exactly one Host\n";
     case 404:
       return "not found: this port serves /metrics, /metrics/nodes/CLUSTER/NAME, "
              "/metrics/certctl/NAME, /metrics/exporter, /sd, /sd/certctl and /sd/exporter\n";
@@ -99,12 +106,31 @@ std::string unavailable(const Snapshot& snapshot, const ServedCertctl* certctl,
   return unavailable_for(snapshot, reason, name, now);
 }
 
+void say_what_it_is(Reply& reply, std::string_view type, bool gzip) {
+  reply.headers.emplace_back("Content-Type", type);
+  reply.headers.emplace_back("Vary", "Accept, Accept-Encoding");
+  if (gzip) reply.headers.emplace_back("Content-Encoding", "gzip");
+}
+
+// `text` as OpenMetrics.
+void serve_open_metrics(const std::string& text, std::uint64_t hash_seed, bool gzip, Reply& reply) {
+  Result<std::string> converted = open_metrics(text, hash_seed);
+  if (!converted.ok()) {
+    return say_unavailable(reply, "internal: cannot be told as OpenMetrics: " +
+                                      converted.error().detail + "; ask for text/plain\n");
+  }
+  say_what_it_is(reply, kOpenMetricsType, gzip);
+  if (gzip) {
+    reply.body = compressed_alone(converted.value());
+  } else {
+    add_text(reply.body, std::move(converted).value());
+  }
+}
+
 // `text` is not null.
 void serve_alone(const std::shared_ptr<const ServedText>& text, bool gzip, Reply& reply) {
-  reply.headers.emplace_back("Content-Type", kExpositionType);
-  reply.headers.emplace_back("Vary", "Accept-Encoding");
+  say_what_it_is(reply, kExpositionType, gzip);
   if (gzip) {
-    reply.headers.emplace_back("Content-Encoding", "gzip");
     reply.body = compressed(text->deflated(), text, {});
   } else {
     reply.body.append(text->rope());
@@ -116,15 +142,20 @@ void serve_alone(const std::shared_ptr<const ServedText>& text, bool gzip, Reply
 
 ScrapeService::ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeTokens>& tokens,
                              const Slot<PortFacts>& facts, OwnMetrics& metrics)
-    : snapshots_(snapshots), tokens_(tokens), facts_(facts), metrics_(metrics) {}
+    : snapshots_(snapshots),
+      tokens_(tokens),
+      facts_(facts),
+      metrics_(metrics),
+      hash_seed_(std::random_device()()) {}
 
 Reply ScrapeService::answer(const HttpRequest& request, TimePoint now) {
+  if (request.admin) return answer_prober(request, now);
   const auto tokens = tokens_.get();
   const auto facts = facts_.get();
   const Admission admission = admit(request, *tokens, facts->nodes, facts->certctls);
   Reply reply = refuse(admission);
   if (admission.auth_failure != AuthFailure::kNone) {
-    metrics_.note_auth_failure(auth_failure_name(admission.auth_failure));
+    note_failure(admission.auth_failure, request.peer, now, reply);
     return reply;
   }
   reply.authenticated = true;
@@ -132,6 +163,35 @@ Reply ScrapeService::answer(const HttpRequest& request, TimePoint now) {
   metrics_.note_scrape(route_name(admission.route), reply.status, admission.token_name,
                        std::chrono::duration<double>(Clock::now() - now).count());
   return reply;
+}
+
+Reply ScrapeService::answer_prober(const HttpRequest& request, TimePoint now) {
+  // A loop that has not begun does not hang.
+  const auto hangs = [now](const Heartbeat& loop) {
+    return loop.last() != TimePoint() && loop.hung_at(now);
+  };
+  const ProbeAnswer answer = answer_probe(
+      request,
+      {hangs(metrics_.poll_loop()), hangs(metrics_.build_loop()), snapshots_.get() != nullptr});
+  Reply reply;
+  reply.status = answer.status;
+  reply.close = answer.close;
+  reply.send_body = !answer.head;
+  reply.headers = {{"Cache-Control", "no-store"},
+                   {"X-Content-Type-Options", "nosniff"},
+                   {"Content-Type", kWordsType}};
+  reply.body.append(answer.words);
+  return reply;
+}
+
+void ScrapeService::note_failure(AuthFailure failure, const PeerAddress& peer, TimePoint now,
+                                 Reply& reply) {
+  {
+    const std::scoped_lock lock(limiter_mutex_);
+    reply.delay = limiter_.note_failure(peer, now);
+  }
+  if (reply.delay > Milliseconds(0)) failure = AuthFailure::kRateLimited;
+  metrics_.note_auth_failure(auth_failure_name(failure));
 }
 
 // Everything of a reply but what is served.
@@ -172,14 +232,22 @@ void ScrapeService::serve(const Admission& admission, const PortFacts& facts, Ti
 }
 
 void ScrapeService::serve_exporter(const Admission& admission, TimePoint now, Reply& reply) {
-  reply.headers.emplace_back("Content-Type", kExpositionType);
-  const std::string own = metrics_.render("process_", now);
+  std::string own = metrics_.render("process_", now);
+  if (admission.open_metrics) {
+    return serve_open_metrics(own, hash_seed_, admission.gzip, reply);
+  }
+  say_what_it_is(reply, kExpositionType, admission.gzip);
   if (admission.gzip) {
-    reply.headers.emplace_back("Content-Encoding", "gzip");
     reply.body = compressed_alone(own);
   } else {
-    add_text(reply.body, own);
+    add_text(reply.body, std::move(own));
   }
+}
+
+void ScrapeService::serve_text(const std::shared_ptr<const ServedText>& text,
+                               const Admission& admission, Reply& reply) const {
+  if (!admission.open_metrics) return serve_alone(text, admission.gzip, reply);
+  serve_open_metrics(text->rope().to_string(), hash_seed_, admission.gzip, reply);
 }
 
 void ScrapeService::serve_node(const Admission& admission, TimePoint now, Reply& reply) {
@@ -190,7 +258,7 @@ void ScrapeService::serve_node(const Admission& admission, TimePoint now, Reply&
     return say_unavailable(reply, std::move(words));
   }
   reply.generation = snapshot->generation();
-  serve_alone(node->text, admission.gzip, reply);
+  serve_text(node->text, admission, reply);
 }
 
 void ScrapeService::serve_certctl(const Admission& admission, TimePoint now, Reply& reply) {
@@ -201,7 +269,7 @@ void ScrapeService::serve_certctl(const Admission& admission, TimePoint now, Rep
     return say_unavailable(reply, std::move(words));
   }
   reply.generation = snapshot->generation();
-  serve_alone(certctl->text, admission.gzip, reply);
+  serve_text(certctl->text, admission, reply);
 }
 
 void ScrapeService::serve_discovery(Route route, const PortFacts& facts, TimePoint now,
@@ -233,13 +301,16 @@ void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Rep
   const auto snapshot = snapshots_.get();
   if (snapshot == nullptr) return say_unavailable(reply, std::string(kStarting));
   reply.generation = snapshot->generation();
-  reply.headers.emplace_back("Content-Type", kExpositionType);
-  reply.headers.emplace_back("Vary", "Accept-Encoding");
   const bool overdue = snapshot->overdue_at(now);
   std::string own = metrics_.render("bao_exporter_process_", now);
+  if (admission.open_metrics) {
+    const std::string theirs =
+        overdue ? std::string(snapshot->overdue_text()) : snapshot->body().to_string();
+    return serve_open_metrics(theirs + own, hash_seed_, admission.gzip, reply);
+  }
+  say_what_it_is(reply, kExpositionType, admission.gzip);
   if (admission.gzip) {
     gzip_asked_();
-    reply.headers.emplace_back("Content-Encoding", "gzip");
     reply.body = overdue ? compressed_alone(std::string(snapshot->overdue_text()) + own)
                          : compressed(snapshot->deflated(), snapshot, own);
     return;

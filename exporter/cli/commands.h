@@ -21,6 +21,15 @@ void harden_process();
 // tells it.
 [[nodiscard]] int nodes(const Config& config);
 
+// `healthcheck`: asks the running exporter whether it is ready, or only whether it lives, and says
+// what is wrong; within 5 s. The files that the configuration names are not looked at, but for its
+// own token and authority. `outcome` is read_config's.
+[[nodiscard]] int healthcheck(const ConfigOutcome& outcome, bool live);
+
+// `hash-token`: the line of a token file for the token on standard input, or for a new one, which
+// is printed too. `name` may be empty.
+[[nodiscard]] int hash_token(const std::string& name, bool make_one);
+
 // `doctor`: polls everything once, prints a line for each node and check, as text or as JSON;
 // kFailed when a check failed. `outcome` has no problems.
 [[nodiscard]] int doctor(const Config& config, bool json);

@@ -6,19 +6,17 @@
 #include <map>
 #include <sstream>
 
-#include "bao_exporter/curl_transport.h"
 #include "bao_exporter/exposition.h"
 #include "cli/commands.h"
 #include "cli/nodes_certctl.h"
 #include "cli/nodes_table.h"
-#include "materials.h"
+#include "cli/own_port.h"
 
 namespace bao_exporter::cli {
 
 namespace {
 
 constexpr Milliseconds kPatience{10'000};
-constexpr std::size_t kBodyMax = std::size_t{1} << 30;
 
 struct Row {
   std::string role = "?";
@@ -60,66 +58,18 @@ Table node_table(const std::vector<std::pair<std::string, Row>>& rows) {
   return table;
 }
 
-Result<Request> request_for(const ListenerConfig& listener) {
-  const bool needs_token = !listener.token_files.empty();
-  const bool needs_authority = !listener.plain_http();
-  if ((needs_token && listener.self_token_file.empty()) ||
-      (needs_authority && listener.self_ca_file.empty())) {
-    return Error{ErrorCode::kConfig,
-                 "listener.self_token_file and listener.self_ca_file are needed: a token that this "
-                 "listener accepts, and the authority of its certificate"};
-  }
-  Request request;
-  if (needs_token) {
-    auto token = Secret::load(listener.self_token_file, {listener.allow_group_read});
-    if (!token.ok()) return token.error();
-    request.bearer = std::move(token).value();
-  }
-  auto trust = load_trust({needs_authority ? listener.self_ca_file : "", "", "", {}});
-  if (!trust.ok()) return trust.error();
-  const std::string scheme = needs_authority ? "https://" : "http://";
-  if (!parse_url(scheme + listener.addresses.front(), request.url)) {
-    return Error{ErrorCode::kConfig, "listener.address is not host:port"};
-  }
-  // A wildcard is where to listen; to ask, this host is meant.
-  if (request.url.host == "0.0.0.0") request.url.host = "127.0.0.1";
-  if (request.url.host == "::") request.url.host = "::1";
-  request.url.path = "/metrics";
-  request.trust = std::move(trust).value();
-  request.deadline = Clock::now() + kPatience;
-  request.body_bytes_max = kBodyMax;
-  return request;
-}
-
-Result<std::string> fetch(const ListenerConfig& listener) {
-  Result<Request> request = request_for(listener);
-  if (!request.ok()) return request.error();
-  const std::unique_ptr<Transport> transport = make_curl_transport();
-  std::optional<Answer> answer;
-  const TimePoint deadline = request.value().deadline;
-  const Url& url = request.value().url;
-  const std::string where = url.scheme + "://" + url.authority();
-  transport->start(std::move(request).value(), [&](Answer got) { answer = std::move(got); });
-  while (!answer) transport->run_once(deadline);
-  if (answer->failure) {
-    return Error{ErrorCode::kIo,
-                 where + "/metrics: " + std::string(reason_name(answer->failure->code)) + ": " +
-                     answer->failure->detail};
-  }
-  if (answer->status != 200) {
-    return Error{ErrorCode::kIo,
-                 where + "/metrics: HTTP " + std::to_string(answer->status) + " " + answer->body};
-  }
-  return std::move(answer->body);
-}
-
 }  // namespace
 
 int nodes(const Config& config) {
-  const Result<std::string> body = fetch(config.listener);
+  Result<Request> request = request_to_port(config.listener, "/metrics", kPatience);
+  if (!request.ok()) {
+    std::cerr << request.error().detail << '\n';
+    return kUsage;
+  }
+  const Result<std::string> body = fetch(std::move(request).value());
   if (!body.ok()) {
     std::cerr << body.error().detail << '\n';
-    return body.error().code == ErrorCode::kIo ? kFailed : kUsage;
+    return kFailed;
   }
   ParseLimits limits;
   limits.samples_max = limits.series_per_family_max = std::size_t{1} << 30;

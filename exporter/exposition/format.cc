@@ -22,25 +22,6 @@ void append_escaped(std::string& out, std::string_view raw, bool quotes) {
   }
 }
 
-void append_sample(std::string& out, const Exposition& exposition, const Sample& sample) {
-  out += sample.name;
-  if (sample.label_count > 0) {
-    char separator = '{';
-    for (const Label& label : exposition.labels_of(sample)) {
-      out += separator;
-      out += label.name;
-      out += "=\"";
-      out += label.value;
-      out += '"';
-      separator = ',';
-    }
-    out += '}';
-  }
-  out += ' ';
-  out += sample.value;
-  out += '\n';
-}
-
 }  // namespace
 
 void append_escaped_label_value(std::string& out, std::string_view raw) {
@@ -89,6 +70,25 @@ void append_family_header(std::string& out, std::string_view name, bool has_help
   out += name;
   out += ' ';
   out += metric_type_name(type);
+  out += '\n';
+}
+
+void append_sample(std::string& out, const Exposition& exposition, const Sample& sample) {
+  out += sample.name;
+  if (sample.label_count > 0) {
+    char separator = '{';
+    for (const Label& label : exposition.labels_of(sample)) {
+      out += separator;
+      out += label.name;
+      out += "=\"";
+      out += label.value;
+      out += '"';
+      separator = ',';
+    }
+    out += '}';
+  }
+  out += ' ';
+  out += sample.value;
   out += '\n';
 }
 

@@ -64,6 +64,7 @@ HttpRequest request_of(const mg_request_info& info) {
   HttpRequest request;
   request.method = view(info.request_method);
   request.path = view(info.request_uri);
+  request.version = view(info.http_version);
   for (int i = 0; i < info.num_headers; ++i) {
     request.headers.emplace_back(view(info.http_headers[i].name),    // NOLINT: a C array
                                  view(info.http_headers[i].value));  // NOLINT: a C array

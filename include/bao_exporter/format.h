@@ -25,6 +25,9 @@ void append_value(std::string& out, double value);
 void append_family_header(std::string& out, std::string_view name, bool has_help,
                           std::string_view escaped_help, MetricType type);
 
+// One line, without timestamp. `sample` is one of `exposition`.
+void append_sample(std::string& out, const Exposition& exposition, const Sample& sample);
+
 // The exposition as text, samples without timestamps; families without TYPE get none.
 [[nodiscard]] std::string format(const Exposition& exposition);
 

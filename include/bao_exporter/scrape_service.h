@@ -1,15 +1,17 @@
 // Answers one admitted or refused request from the current snapshot. No sockets here.
 //
 // Threads: any number of workers at once. A scrape costs: admit, one pointer copy, our own
-// families.
+// families; one that takes OpenMetrics alone: the whole text, read and written anew.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bao_exporter/auth_limiter.h"
 #include "bao_exporter/front_door.h"
 #include "bao_exporter/merge.h"
 #include "bao_exporter/own_metrics.h"
@@ -49,11 +51,15 @@ class ScrapeService {
   [[nodiscard]] Reply answer(const HttpRequest& request, TimePoint now);
 
  private:
+  [[nodiscard]] Reply answer_prober(const HttpRequest& request, TimePoint now);
   [[nodiscard]] Reply refuse(const Admission& admission) const;
+  void note_failure(AuthFailure failure, const PeerAddress& peer, TimePoint now, Reply& reply);
   void serve(const Admission& admission, const PortFacts& facts, TimePoint now, Reply& reply);
   void serve_metrics(const Admission& admission, TimePoint now, Reply& reply);
   void serve_node(const Admission& admission, TimePoint now, Reply& reply);
   void serve_certctl(const Admission& admission, TimePoint now, Reply& reply);
+  void serve_text(const std::shared_ptr<const ServedText>& text, const Admission& admission,
+                  Reply& reply) const;
   void serve_exporter(const Admission& admission, TimePoint now, Reply& reply);
   void serve_discovery(Route route, const PortFacts& facts, TimePoint now, Reply& reply);
 
@@ -62,6 +68,9 @@ class ScrapeService {
   const Slot<PortFacts>& facts_;
   std::function<void()> gzip_asked_ = [] {};
   OwnMetrics& metrics_;
+  std::uint64_t hash_seed_;
+  std::mutex limiter_mutex_;
+  AuthLimiter limiter_;  // under it
 };
 
 }  // namespace bao_exporter

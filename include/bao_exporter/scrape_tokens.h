@@ -3,7 +3,7 @@
 // A token file has one token a line: [NAME:]TOKEN or [NAME:]sha256:HEX; empty lines and lines that
 // start with # are skipped. Only SHA-256 digests are kept. match() hashes what was presented and
 // compares it with every digest in constant time, so its time tells nothing about a near miss or
-// about which token it was.
+// about which token it was (tests/security/token_timing.cc).
 #pragma once
 
 #include <array>
@@ -19,6 +19,13 @@ namespace bao_exporter {
 class ScrapeTokens {
  public:
   static constexpr std::size_t kPlainBytesMin = 20;
+  static constexpr std::size_t kPlainBytesMax = 512;  // longer ones are not looked at in a request
+
+  // What is wrong with a plain token, or with a name; nullopt: nothing.
+  [[nodiscard]] static std::optional<std::string> token_problem(std::string_view token);
+  [[nodiscard]] static std::optional<std::string> name_problem(std::string_view name);
+  // "sha256:HEX" of a plain token, as a line of a token file has it.
+  [[nodiscard]] static std::string hashed(std::string_view token);
 
   // Adds the lines of one file (`text`); errors name `file` and the line, never the text.
   [[nodiscard]] std::optional<Error> add(std::string_view text, const std::string& file);

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from exporter_process import ROOT, Exporter, gunzip_one_member, openbao, wait_until
 from exposition import Exposition
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 from samples import check_node, one_poll, upstream_samples
 
@@ -92,6 +93,44 @@ def test_prometheus_client_reads_all_of_it(exporter):
     assert len(theirs) == len(ours) > 1000
     assert [float(s.value) for s in ours] == pytest.approx([s.value for s in theirs], rel=0, abs=0, nan_ok=True)
     assert [s.labels for s in ours] == [s.labels for s in theirs]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/nodes/e2e/openbao-0", "/metrics/exporter"])
+def test_who_takes_open_metrics_alone_gets_the_same_samples_so_that_its_own_reader_takes_them(exporter, path):
+    def series(samples) -> dict[tuple, float]:
+        # A node's own values move with each poll; names and labels do not, but for what is ours.
+        found = {(s.name, tuple(sorted(s.labels.items()))): float(s.value) for s in samples}
+        return {key: value for key, value in found.items() if not key[0].startswith("bao_exporter_")}
+
+    answer = exporter.get(path, accept="application/openmetrics-text; version=1.0.0")
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    text = answer.body.decode()
+    assert text.endswith("\n# EOF\n")
+    families = list(open_metrics_families(text))  # strict: raises
+    theirs = series(sample for family in families for sample in family.samples)
+    ours = series(Exposition(exporter.get(path).body.decode()).samples())
+    assert theirs.keys() ^ ours.keys() == set()
+    types = {family.name: family.type for family in families}
+    assert len(theirs) > (10 if path == "/metrics/exporter" else 100)
+    if path == "/metrics":
+        assert types["bao_node_polls"] == "counter" and types["vault_core_active"] == "gauge"
+        assert types["bao_node_poll_duration_seconds"] == "histogram"
+        assert "summary" in types.values() and "unknown" in types.values()
+    zipped = exporter.get(path, accept="application/openmetrics-text", accept_encoding="gzip")
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert gunzip_one_member(zipped.body).endswith(b"\n# EOF\n")
+
+
+def test_who_takes_text_gets_text_whatever_else_it_would_rather_have(exporter):
+    for accept in [
+        "*/*",
+        "application/openmetrics-text;version=1.0.0;q=1,text/plain;version=0.0.4;q=0.1",
+        "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1",
+        "application/openmetrics-text;version=2.0.0",
+    ]:
+        answer = exporter.get(accept=accept)
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert answer.headers["vary"] == "Accept, Accept-Encoding"
 
 
 def test_a_family_has_one_head_and_the_samples_of_all_nodes(exporter):

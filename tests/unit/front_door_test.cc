@@ -26,15 +26,23 @@ const ScrapeTokens& tokens() {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-Admission admit_with(const Headers& headers, std::string_view method = "GET",
-                     std::string_view path = "/metrics") {
+Admission admit_exactly(const Headers& headers, std::string_view method = "GET",
+                        std::string_view path = "/metrics", std::string_view version = "1.1") {
   HttpRequest request;
   request.method = method;
   request.path = path;
+  request.version = version;
   for (const auto& [name, value] : headers) request.headers.emplace_back(name, value);
   static const NodeNames kNodes = {"prod/a", "prod/b.c", "lab/a"};
   static const NodeNames kCertctls = {"ca", "ca-2.b"};
   return admit(request, tokens(), kNodes, kCertctls);
+}
+
+// With a Host, as every request of HTTP/1.1 has one.
+Admission admit_with(Headers headers, std::string_view method = "GET",
+                     std::string_view path = "/metrics") {
+  headers.emplace_back("Host", "h");
+  return admit_exactly(headers, method, path);
 }
 
 std::string repeated(std::string_view text, std::size_t times) {
@@ -46,7 +54,7 @@ std::string repeated(std::string_view text, std::size_t times) {
 }  // namespace
 
 TEST_CASE("the right token gets /metrics, under its name, on a connection that stays") {
-  const Admission admission = admit_with({{"Host", "h"}, {"Authorization", kGood}});
+  const Admission admission = admit_with({{"Authorization", kGood}});
   CHECK(admission.status == 200);
   CHECK(admission.route == Route::kMetrics);
   CHECK(admission.auth_failure == AuthFailure::kNone);
@@ -71,6 +79,9 @@ TEST_CASE("questions are answered in the order of the contract: token, body, pat
       {{{"Transfer-Encoding", "chunked"}}, true},
       {{{"Transfer-Encoding", "identity"}}, true},
       {{{"content-length", "0"}, {"CONTENT-LENGTH", "1"}}, true},
+      {{{"Content-Length", "0"}, {"Content-Length", "0"}}, true},
+      {{{"Content-Length", "00"}}, true},
+      {{{"Content-Length", "+0"}}, true},
       {{{"Content-Length", ""}}, true},
       {{{"Content-Length", "-0"}}, true},
       {{{"Content-Length", "0, 0"}}, true},
@@ -197,7 +208,7 @@ TEST_CASE("a malformed Authorization is never accepted") {
   REQUIRE(malformed.size() >= 60);
   for (const std::string& value : malformed) {
     INFO("[" << value.substr(0, 80) << "]");
-    const Admission admission = admit_with({{"Host", "h"}, {"Authorization", value}});
+    const Admission admission = admit_with({{"Authorization", value}});
     CHECK(admission.status == 401);
     CHECK((admission.auth_failure == AuthFailure::kMalformed ||
            admission.auth_failure == AuthFailure::kWrong));
@@ -245,10 +256,10 @@ TEST_CASE("a request with so many headers that some may be lost is refused") {
   for (const bool first : {true, false}) {
     Headers headers;
     if (first) headers.emplace_back("Authorization", kGood);
-    while (headers.size() < (first ? 63U : 62U)) headers.emplace_back("X-More", "1");
+    while (headers.size() < (first ? 62U : 61U)) headers.emplace_back("X-More", "1");
     if (!first) headers.emplace_back("Authorization", kGood);
-    REQUIRE(headers.size() == 63);
-    CHECK(admit_with(headers).status == 200);
+    REQUIRE(headers.size() == 62);
+    CHECK(admit_with(headers).status == 200);  // with its Host, 63
     headers.emplace_back("X-More", "1");
     const Admission admission = admit_with(headers);
     CHECK(admission.status == 401);
@@ -269,6 +280,81 @@ TEST_CASE("a connection ends where the client asks for it") {
   CHECK(
       admit_with({{"Authorization", kGood}, {"Connection", "close"}, {"Connection", "keep-alive"}})
           .close);
+}
+
+TEST_CASE("exactly one Host is wanted of who has a token, and in HTTP/1.0 at most one") {
+  const auto status = [](const Headers& hosts, std::string_view version) {
+    Headers headers = {{"Authorization", kGood}};
+    headers.insert(headers.end(), hosts.begin(), hosts.end());
+    const Admission admission = admit_exactly(headers, "GET", "/metrics", version);
+    CHECK(admission.close == (admission.status != 200));
+    return admission.status;
+  };
+  for (const char* host : {"h", "exporter.example.org:9825", "127.0.0.1", "[::1]:9825", " h "}) {
+    CAPTURE(host);
+    CHECK(status({{"Host", host}}, "1.1") == 200);
+    CHECK(status({{"hOST", host}}, "1.0") == 200);
+    CHECK(status({{"Host", host}, {"Host", host}}, "1.1") == 400);
+    CHECK(status({{"Host", host}, {"host", "other"}}, "1.0") == 400);
+  }
+  CHECK(status({}, "1.0") == 200);
+  for (const char* version : {"1.1", "1.2", "2.0", "0.9", "", "1", "1.00"}) {
+    CHECK(status({}, version) == 400);
+  }
+  for (const char* host : {"", " ", "a b", "a,b", "http://h/", "h/metrics", "u@h", "h?x", "h#x",
+                           "h\r", "h\\", "\xC3\xA9", "\"h\""}) {
+    CAPTURE(host);
+    CHECK(status({{"Host", host}}, "1.1") == 400);
+    CHECK(status({{"Host", host}}, "1.0") == 400);
+  }
+  CHECK(admit_exactly({{"Authorization", "Bearer wrong"}}).status == 401);  // before the Host
+  CHECK(admit_exactly({{"Authorization", kGood}}, "HEAD").head);
+}
+
+TEST_CASE("OpenMetrics is for who takes nothing else") {
+  const std::vector<std::pair<const char*, bool>> rows = {
+      {"", false},
+      {"*/*", false},
+      {"text/plain", false},
+      {"application/openmetrics-text", true},
+      {"application/openmetrics-text;version=1.0.0", true},
+      {"application/openmetrics-text; version=1.0.0; charset=utf-8", true},
+      {"APPLICATION/OpenMetrics-Text ; VERSION=1.0.0", true},
+      {"application/openmetrics-text;version=0.0.1", false},
+      {"application/openmetrics-text;version=2.0.0", false},
+      {"application/openmetrics-text;version=2.0.0,application/openmetrics-text", true},
+      {"application/openmetrics-text;q=0", false},
+      {"application/openmetrics-text;version=1.0.0;q=0.001", true},
+      {"application/openmetrics-text;q=nonsense", false},
+      {"application/openmetrics-text,application/json", true},
+      {"application/openmetrics-text,text/html", true},
+      {"application/openmetrics-text,text/plain;q=0.1", false},
+      {"application/openmetrics-text,text/plain;version=0.0.4;q=0", true},
+      {"application/openmetrics-text,text/*;q=0.1", false},
+      {"application/openmetrics-text,*/*;q=0.1", false},
+      {"application/openmetrics-text,*/*;q=0", true},
+      // The most telling range counts.
+      {"application/openmetrics-text,text/plain;q=0,*/*", true},
+      {"application/openmetrics-text,text/*;q=0,*/*", true},
+      {"application/openmetrics-text,text/plain,text/*;q=0", false},
+      {"application/openmetrics-text,text/plain;q=0,text/plain;version=0.0.4", false},
+      {"application/openmetrics-texts", false},
+      {"application/*", false},
+      // What Prometheus asks with.
+      {"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;"
+       "version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+       false},
+  };
+  for (const auto& [value, wanted] : rows) {
+    CAPTURE(value);
+    CHECK(accepts_open_metrics_only(value) == wanted);
+    CHECK(admit_with({{"Authorization", kGood}, {"Accept", value}}).open_metrics == wanted);
+  }
+  CHECK_FALSE(admit_with({{"Authorization", kGood}}).open_metrics);
+  CHECK_FALSE(admit_with({{"Authorization", kGood},
+                          {"Accept", "application/openmetrics-text"},
+                          {"Accept", "text/plain"}})
+                  .open_metrics);
 }
 
 TEST_CASE("HEAD is told apart, on every path and whatever is wrong with it") {
@@ -431,6 +517,7 @@ TEST_CASE("names of routes and causes are the contract's") {
   CHECK(auth_failure_name(AuthFailure::kMalformed) == "malformed");
   CHECK(auth_failure_name(AuthFailure::kMultiple) == "multiple");
   CHECK(auth_failure_name(AuthFailure::kWrong) == "wrong");
+  CHECK(auth_failure_name(AuthFailure::kRateLimited) == "rate_limited");
 }
 
 TEST_CASE("no soup of headers gets in without the token") {

@@ -100,10 +100,16 @@ class Service {
   using Headers = std::vector<std::pair<std::string, std::string>>;
   Reply ask_raw(std::string_view method, std::string_view path, const Headers& headers) {
     HttpRequest request;
+    request.peer = peer;
     request.method = method;
     request.path = path;
+    request.headers.emplace_back("Host", "h");
     for (const auto& [name, value] : headers) request.headers.emplace_back(name, value);
     return service_.answer(request, now);
+  }
+  Reply probe(std::string_view method, std::string_view path,
+              const std::vector<std::pair<std::string_view, std::string_view>>& headers = {}) {
+    return service_.answer({method, path, headers, {}, /*admin=*/true}, now);
   }
   Reply ask(std::string_view method = "GET", std::string_view path = "/metrics", Headers more = {},
             const std::string& token = kToken) {
@@ -112,8 +118,10 @@ class Service {
   }
 
   ScrapeService& service() { return service_; }
+  OwnMetrics& metrics() { return metrics_; }
 
   TimePoint now = Clock::now();
+  PeerAddress peer;
   int gzip_asked = 0;
 
  private:
@@ -165,7 +173,7 @@ TEST_CASE("a scrape gets the snapshot and then our own families") {
   CHECK(header(reply, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
   CHECK(header(reply, "Cache-Control") == "no-store");
   CHECK(header(reply, "X-Content-Type-Options") == "nosniff");
-  CHECK(header(reply, "Vary") == "Accept-Encoding");
+  CHECK(header(reply, "Vary") == "Accept, Accept-Encoding");
   CHECK(header(reply, "Content-Encoding") == "(none)");
   CHECK_FALSE(reply.close);
   CHECK(reply.send_body);
@@ -193,7 +201,7 @@ TEST_CASE("gzip is one member with the same text as the plain answer") {
       const Reply packed = service.ask("GET", "/metrics", {{"Accept-Encoding", "gzip, br"}});
       CHECK(packed.status == 200);
       CHECK(header(packed, "Content-Encoding") == "gzip");
-      CHECK(header(packed, "Vary") == "Accept-Encoding");
+      CHECK(header(packed, "Vary") == "Accept, Accept-Encoding");
       const auto text = gunzip(packed.body.to_string());
       REQUIRE(text.has_value());
       CHECK(text->substr(0, body.size()) == body);
@@ -261,7 +269,7 @@ TEST_CASE("the path of a node has what that node sent, and nothing of us or of o
   CHECK(header(reply, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
   CHECK(header(reply, "Cache-Control") == "no-store");
   CHECK(header(reply, "X-Content-Type-Options") == "nosniff");
-  CHECK(header(reply, "Vary") == "Accept-Encoding");
+  CHECK(header(reply, "Vary") == "Accept, Accept-Encoding");
   CHECK(header(reply, "Content-Encoding") == "(none)");
   CHECK(service.ask("GET", "/metrics/nodes/prod/b").body.to_string() == "b 1\n");
   const Reply packed = service.ask("GET", "/metrics/nodes/prod/a", {{"Accept-Encoding", "gzip"}});
@@ -337,7 +345,7 @@ TEST_CASE("the path of a certctl server has its text, and nothing of nodes or of
   CHECK(reply.status == 200);
   CHECK(reply.body.to_string() == "ca 1\n");
   CHECK(header(reply, "Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
-  CHECK(header(reply, "Vary") == "Accept-Encoding");
+  CHECK(header(reply, "Vary") == "Accept, Accept-Encoding");
   CHECK(header(reply, "Content-Encoding") == "(none)");
   CHECK(service.ask("GET", "/metrics/certctl/lab").body.to_string() == "lab 1\n");
   const Reply packed = service.ask("GET", "/metrics/certctl/ca", {{"Accept-Encoding", "gzip"}});
@@ -560,9 +568,137 @@ TEST_CASE("scrapes are counted by route, answer and token; refusals by cause") {
   CHECK(failures("multiple") == "1");
   CHECK(failures("malformed") == "1");
   CHECK(failures("missing") == "1");
+  CHECK(failures("rate_limited") == "0");
   // The path and the token of a client never become labels.
   CHECK(samples.text().find("unheard") == std::string::npos);
   CHECK(samples.text().find(kToken) == std::string::npos);
+}
+
+TEST_CASE("who shows a token may stay, who does not may not") {
+  Service service;
+  for (const char* path : {"/metrics", "/unheard", "/sd"}) {
+    CHECK(service.ask("GET", path).authenticated);
+  }
+  CHECK(service.ask("POST").authenticated);
+  CHECK(service.ask("GET", "/metrics", {{"Content-Length", "5"}}).authenticated);
+  const Reply refused = service.ask("GET", "/metrics", {}, "wrong-token-wrong-token");
+  CHECK_FALSE(refused.authenticated);
+  CHECK(refused.close);
+}
+
+TEST_CASE("an address that fails too often waits for its refusals, and never for its answers") {
+  Service service;
+  service.publish(kBody);
+  const auto wrong = [&] { return service.ask("GET", "/metrics", {}, "wrong-token-wrong-token"); };
+  const std::string first = bytes_of(wrong());
+  for (int i = 1; i < AuthLimiter::kAtOnce; ++i) CHECK(wrong().delay == Milliseconds(0));
+  for (int i = 0; i < 50; ++i) {
+    const Reply refused = wrong();
+    CHECK(refused.delay == AuthLimiter::kDelay);
+    CHECK(bytes_of(refused) == first);
+    const Reply served = service.ask();
+    CHECK(served.status == 200);
+    CHECK(served.delay == Milliseconds(0));
+  }
+  CHECK(service.ask_raw("GET", "/metrics", {}).delay == AuthLimiter::kDelay);
+  service.peer = *parse_address("192.0.2.1");
+  CHECK(wrong().delay == Milliseconds(0));
+  const Samples samples(service.ask().body.to_string());
+  const auto failures = [&](std::string_view cause) {
+    return samples.value("bao_exporter_auth_failures_total", {{"cause", cause}});
+  };
+  CHECK(failures("wrong") == "11");
+  CHECK(failures("missing") == "0");
+  CHECK(failures("rate_limited") == "51");
+}
+
+TEST_CASE("OpenMetrics is served on every path of metrics, plain and packed, to who wants it") {
+  Service service;
+  const std::string counter = "# TYPE a_total counter\na_total{x=\"1\"} 1\n# TYPE b counter\nb 2\n";
+  const TimePoint later = service.now + std::chrono::hours(1);
+  service.publish(counter, later, 1, {served_node("prod/a", Role::kActive, counter)},
+                  {served_certctl("ca", ErrorCode::kOk, later, counter)});
+  const Service::Headers accept = {{"Accept", "application/openmetrics-text;version=1.0.0"}};
+  Service::Headers packed = accept;
+  packed.emplace_back("Accept-Encoding", "gzip");
+  const std::string wanted = "# TYPE a counter\na_total{x=\"1\"} 1\n# TYPE b unknown\nb 2\n";
+  for (const char* path :
+       {"/metrics", "/metrics/nodes/prod/a", "/metrics/certctl/ca", "/metrics/exporter"}) {
+    CAPTURE(path);
+    const Reply plain = service.ask("GET", path, accept);
+    const std::string text = plain.body.to_string();
+    CHECK(plain.status == 200);
+    CHECK(header(plain, "Content-Type") ==
+          "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    CHECK(header(plain, "Vary") == "Accept, Accept-Encoding");
+    CHECK(header(plain, "Content-Encoding") == "(none)");
+    CHECK((path == std::string("/metrics/exporter") || text.find(wanted) == 0));
+    CHECK(text.rfind("# EOF\n") == text.size() - 6);
+    const Reply gzip = service.ask("GET", path, packed);
+    CHECK(header(gzip, "Content-Type") == header(plain, "Content-Type"));
+    CHECK(header(gzip, "Content-Encoding") == "gzip");
+    const auto unpacked = gunzip(gzip.body.to_string());
+    REQUIRE(unpacked.has_value());
+    CHECK(unpacked->rfind("# EOF\n") == unpacked->size() - 6);
+    CHECK(unpacked->substr(0, 40) == text.substr(0, 40));
+    CHECK(header(service.ask("GET", path), "Content-Type") ==
+          "text/plain; version=0.0.4; charset=utf-8");
+  }
+  CHECK(service.gzip_asked == 0);
+  CHECK(header(service.ask("GET", "/sd", accept), "Content-Type") == "application/json");
+  service.now += std::chrono::hours(2);
+  CHECK(service.ask("GET", "/metrics", accept).body.to_string().find("bao_node_up") !=
+        std::string::npos);
+  CHECK(service.ask("GET", "/metrics/nodes/prod/a", accept).status == 503);
+}
+
+TEST_CASE("the admin address tells of life and readiness, and of nothing else") {
+  Service service;
+  CHECK(service.probe("GET", "/-/healthy").status == 200);  // no loop has begun
+  const Reply early = service.probe("GET", "/-/ready");
+  CHECK(early.status == 503);
+  CHECK(early.body.to_string().find("not_polled: starting") == 0);
+  service.publish(kBody);
+  for (const char* path : {"/-/healthy", "/-/ready"}) {
+    const Reply reply = service.probe("GET", path);
+    CHECK(reply.status == 200);
+    CHECK(reply.body.to_string() == "ok\n");
+    CHECK_FALSE(reply.authenticated);
+    CHECK_FALSE(reply.close);
+    CHECK(header(reply, "Cache-Control") == "no-store");
+    CHECK(header(reply, "X-Content-Type-Options") == "nosniff");
+    CHECK_FALSE(service.probe("HEAD", path).send_body);
+    CHECK(service.probe("POST", path).status == 404);
+    CHECK(service.probe("POST", path, {{"Content-Length", "5"}}).close);
+    CHECK(service.ask("GET", path).status == 404);  // at the port itself
+    CHECK(service.ask_raw("GET", path, {}).status == 401);
+  }
+  const std::string bearer = "Bearer " + kToken;
+  for (const char* path : {"/metrics", "/metrics/exporter", "/sd", "/", "/-/", "/-/healthy/", ""}) {
+    const Reply reply = service.probe("GET", path, {{"Authorization", bearer}});
+    CHECK(reply.status == 404);
+    CHECK_FALSE(reply.authenticated);
+    CHECK(reply.body.to_string().find("/-/ready") != std::string::npos);
+  }
+  const Samples samples(service.ask().body.to_string());
+  CHECK(samples.values("bao_exporter_scrapes_total").size() == 1);  // those of /-/ at the port
+}
+
+TEST_CASE("a loop that hangs is no life, whichever it is") {
+  for (const bool poll : {true, false}) {
+    Service service;
+    service.publish(kBody);
+    auto& metrics = service.metrics();
+    metrics.poll_loop().beat(service.now);
+    metrics.build_loop().beat(service.now);
+    service.now += Heartbeat::kHungAfter + Milliseconds(1);
+    (poll ? metrics.build_loop() : metrics.poll_loop()).beat(service.now);
+    const Reply reply = service.probe("GET", "/-/healthy");
+    CHECK(reply.status == 503);
+    CHECK(reply.body.to_string().find(poll ? "polls hangs" : "builds snapshots hangs") !=
+          std::string::npos);
+    CHECK(service.probe("GET", "/-/ready").status == 200);
+  }
 }
 
 TEST_CASE("many workers may ask at once while snapshots change") {
@@ -574,7 +710,7 @@ TEST_CASE("many workers may ask at once while snapshots change") {
       workers.emplace_back([&service, worker] {
         const std::string scheme = "Bearer " + kToken;
         for (int i = 0; i < 200; ++i) {
-          HttpRequest request{"GET", "/metrics", {{"Authorization", scheme}}};
+          HttpRequest request{"GET", "/metrics", {{"Host", "h"}, {"Authorization", scheme}}};
           if ((i + worker) % 2 == 0) request.headers.emplace_back("Accept", "*/*");
           const Reply reply = service.service().answer(request, Clock::now());
           BAO_CHECK(reply.status == 200 && reply.body.bytes() > kBody.size());

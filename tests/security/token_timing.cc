@@ -1,0 +1,235 @@
+// Whether the time of ScrapeTokens::match tells anything of the tokens that are stored: Welch's t
+// test between two kinds of requests, mixed at random, as dudect does it (Reparaz, Balasch,
+// Verbauwhede: "Dude, is my code constant time?"). |t| < 4.5 is what that method takes for "no
+// difference shown". A comparison that ends early is measured beside it and must be found, else
+// the test has no eyes.
+//
+// BAO_TIMING_SAMPLES: how many for each claim; the suite takes few, a release 1,000,000.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "bao_exporter/scrape_tokens.h"
+#include "unit/catch.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define BAO_INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define BAO_INSTRUMENTED 1
+#endif
+#endif
+
+namespace {
+
+using bao_exporter::ScrapeTokens;
+
+constexpr double kThreshold = 4.5;
+constexpr double kKept = 0.9;  // of the samples: the slowest tell of interrupts, not of the code
+constexpr std::size_t kTokenBytes = 64;
+constexpr std::size_t kSamples = 100'000;
+
+using Random = std::mt19937_64;
+
+std::string token_of(Random& random, std::size_t bytes) {
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string token;
+  while (token.size() < bytes) token += kLetters[random() % kLetters.size()];
+  return token;
+}
+
+// What is not to be done: compares one after the other, byte by byte, and ends
+// where the answer is clear.
+class NaiveTokens {
+ public:
+  void add(const std::string& token) { tokens_.push_back(token); }
+  __attribute__((noinline)) bool match(std::string_view presented) const {
+    for (const std::string& token : tokens_) {
+      std::size_t same = 0;
+      while (same < token.size() && same < presented.size() && token[same] == presented[same]) {
+        ++same;
+      }
+      if (same == token.size() && same == presented.size()) return true;
+    }
+    return false;
+  }
+
+ private:
+  std::vector<std::string> tokens_;
+};
+
+// Two kinds of calls; `prepare` is not timed.
+struct Claim {
+  std::function<void(int kind)> prepare;
+  std::function<bool()> call;
+};
+
+struct Sample {
+  int kind;
+  double nanoseconds;
+};
+
+std::vector<Sample> measure(const Claim& claim, std::size_t count, Random& random) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<Sample> samples;
+  samples.reserve(count);
+  volatile bool sink = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    const int kind = static_cast<int>(random() & 1U);
+    claim.prepare(kind);
+    const auto begin = Clock::now();
+    sink = claim.call();
+    const auto end = Clock::now();
+    samples.push_back({kind, std::chrono::duration<double, std::nano>(end - begin).count()});
+  }
+  (void)sink;
+  return samples;
+}
+
+double welch_t(std::vector<Sample> samples) {
+  std::vector<double> times;
+  times.reserve(samples.size());
+  for (const Sample& sample : samples) times.push_back(sample.nanoseconds);
+  const auto cut =
+      times.begin() + static_cast<std::ptrdiff_t>(kKept * static_cast<double>(times.size()));
+  std::nth_element(times.begin(), cut, times.end());
+  const double limit = *cut;
+  std::array<double, 2> n{};
+  std::array<double, 2> mean{};
+  std::array<double, 2> squares{};
+  for (const Sample& sample : samples) {
+    if (sample.nanoseconds > limit) continue;
+    const auto kind = static_cast<std::size_t>(sample.kind);
+    n.at(kind) += 1;
+    const double delta = sample.nanoseconds - mean.at(kind);
+    mean.at(kind) += delta / n.at(kind);
+    squares.at(kind) += delta * (sample.nanoseconds - mean.at(kind));
+  }
+  const auto variance = [&](std::size_t kind) {
+    return squares.at(kind) / (n.at(kind) - 1) / n.at(kind);
+  };
+  const double t = (mean[0] - mean[1]) / std::sqrt(variance(0) + variance(1));
+  std::printf("    %.0f and %.0f samples, %.2f and %.2f ns, t = %.2f\n", n[0], n[1], mean[0],
+              mean[1], t);
+  return t;
+}
+
+// Once more where it seems to differ: what is really there is there again.
+bool shows_difference(const char* name, const Claim& claim, std::size_t count, Random& random) {
+  std::printf("%s\n", name);
+  for (int run = 0; run < 2; ++run) {
+    if (std::abs(welch_t(measure(claim, count, random))) < kThreshold) return false;
+  }
+  return true;
+}
+
+// What is presented, always in the same place.
+struct Presented {
+  std::array<char, kTokenBytes> bytes{};
+  void set(const std::string& token) { std::copy(token.begin(), token.end(), bytes.begin()); }
+  [[nodiscard]] std::string_view view() const { return {bytes.data(), bytes.size()}; }
+};
+
+// ScrapeTokens with the naive one's shape.
+class RealTokens {
+ public:
+  void add(const std::string& token) {
+    if (tokens_.add(token, "file")) std::abort();
+  }
+  [[nodiscard]] bool match(std::string_view presented) const {
+    return tokens_.match(presented).has_value();
+  }
+
+ private:
+  ScrapeTokens tokens_;
+};
+
+// Each makes a claim about one kind of tokens, and holds what it is about.
+template <typename Tokens>
+struct Prefix {
+  explicit Prefix(Random& random)
+      : stored(token_of(random, kTokenBytes)), other(token_of(random, kTokenBytes)) {
+    tokens.add(stored);
+  }
+  Claim claim() {
+    return {[this](int kind) {
+              std::string token = kind == 0 ? stored : other;
+              token.back() = '.';
+              presented.set(token);
+            },
+            [this] { return tokens.match(presented.view()); }};
+  }
+  std::string stored;
+  std::string other;
+  Presented presented;
+  Tokens tokens;
+};
+
+template <typename Tokens>
+struct Length {
+  explicit Length(Random& random) : longer(token_of(random, kTokenBytes)) {}
+  Claim claim() {
+    return {[this](int kind) {
+              // The same place in memory for both, or its place would be what is measured.
+              tokens = Tokens();
+              tokens.add(kind == 0 ? longer.substr(0, ScrapeTokens::kPlainBytesMin) : longer);
+              presented.set(longer);
+              presented.bytes.back() = '.';
+              (void)tokens.match("what both have seen before they are measured");
+            },
+            [this] { return tokens.match(presented.view()); }};
+  }
+  std::string longer;
+  Presented presented;
+  Tokens tokens;
+};
+
+template <typename Tokens>
+struct Position {
+  explicit Position(Random& random) {
+    for (std::string& token : several) {
+      token = token_of(random, kTokenBytes);
+      tokens.add(token);
+    }
+  }
+  Claim claim() {
+    return {[this](int kind) { presented.set(kind == 0 ? several.front() : several.back()); },
+            [this] { return tokens.match(presented.view()); }};
+  }
+  std::array<std::string, 8> several;
+  Presented presented;
+  Tokens tokens;
+};
+
+template <template <typename> typename Kind>
+void judge() {
+#ifdef BAO_INSTRUMENTED
+  WARN("not measured: the time of instrumented code is not that of what is shipped");
+#else
+  Random random(std::random_device{}());
+  const char* const asked = std::getenv("BAO_TIMING_SAMPLES");  // NOLINT(concurrency-mt-unsafe)
+  const std::size_t count = asked == nullptr ? kSamples : std::strtoul(asked, nullptr, 10);
+  Kind<RealTokens> real(random);
+  CHECK_FALSE(shows_difference("ScrapeTokens", real.claim(), count, random));
+  Kind<NaiveTokens> naive(random);
+  CHECK(shows_difference("one that ends early", naive.claim(), kSamples, random));
+#endif
+}
+
+}  // namespace
+
+TEST_CASE("the time of a compare does not tell a long prefix of a token from none") {
+  judge<Prefix>();
+}
+
+TEST_CASE("the time of a compare does not tell how long a token is") { judge<Length>(); }
+
+TEST_CASE("the time of a match does not tell which of several tokens it is") { judge<Position>(); }

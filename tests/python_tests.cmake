@@ -131,6 +131,7 @@ bao_python_test(fault test_reload TIMEOUT 600)
 bao_python_test(fault test_reload_secrets TIMEOUT 600)
 bao_python_test(fault test_reload_edges TIMEOUT 600)
 bao_python_test(fault test_stall TIMEOUT 120)
+bao_python_test(fault test_gate TIMEOUT 180)
 
 # Seconds that the longest take: they are begun first, so that the last to end is a short one. (From its
 # second run in a folder on ctest knows better.)

@@ -191,6 +191,7 @@ class ExporterUnderFault:
         self.folder = pathlib.Path(folder)
         self.prefix = list(prefix)
         self.environment = environment or {}
+        self.pass_fds = ()
         self.process = None
         self.port = None
         self.log_file = self.folder / "exporter.log"
@@ -263,7 +264,7 @@ class ExporterUnderFault:
                 [*self.prefix, self.binary, "--config.file", str(self.config_file),
                  "--log.level", "debug"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, **self.environment})
+                pass_fds=self.pass_fds, env={**os.environ, **self.environment})
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             found = re.search(r'msg="?listening"? address=127\.0\.0\.1:(\d+)', self.log())

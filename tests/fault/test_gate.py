@@ -118,12 +118,11 @@ def test_only_allowed_networks_may_connect(make_rig):
 
 def test_ipv6_and_ipv4_on_one_wildcard_and_several_addresses(make_rig):
     rig = make_rig(("active",), start=False)
-    rig.write_config(address='127.0.0.1:0", "[::1]:0')
-    text = rig.config_text().replace('address = "127.0.0.1:0", "[::1]:0"',
+    text = rig.config_text().replace('address = "127.0.0.1:0"',
                                      'address = ["127.0.0.1:0", "[::1]:0", "[::]:0"]')
     rig.config_file.write_text(text)
     rig.start().wait_published()
-    ports = [line.split("address=")[1].split()[0] for line in rig.log_lines("msg=listening")]
+    ports = [line.split("address=")[1].split()[0] for line in rig.log_lines('msg="listening"')]
     assert [port.rpartition(":")[0] for port in ports] == ["127.0.0.1", "[::1]", "[::]"]
     numbers = [int(port.rpartition(":")[2]) for port in ports]
     assert len(set(numbers)) == 3 and 0 not in numbers
@@ -136,14 +135,12 @@ def test_a_socket_that_systemd_passes_is_the_port(make_rig):
     with socket.socket() as passed:
         passed.bind(("127.0.0.1", 0))
         passed.listen()
-        os.dup2(passed.fileno(), 63)
+        number = passed.fileno()
         rig = make_rig(("active",), start=False, prefix=(
-            "sh", "-c", 'exec 3<&63 63<&-; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh"))
+            "bash", "-c", f'exec 3<&{number}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "bash"))
         rig.write_config(address="127.0.0.1:1")  # nobody may bind that but root; not used
-        os.set_inheritable(63, True)
-        rig.pass_fds = (63,)
+        rig.pass_fds = (number,)
         rig.start().wait_published()
-        os.close(63)
         assert rig.port == passed.getsockname()[1]
         assert rig.scrape().status == 200
 

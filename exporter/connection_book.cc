@@ -14,8 +14,6 @@ constexpr std::size_t kReservedPart = 8;  // one in so many is kept for known ad
 // within microseconds, and over a long line within a round trip.
 constexpr Milliseconds kBlocked{25};
 constexpr Milliseconds kBlockedForStrangers{1'000};
-// Who showed a token may waste so many times as much as who did not.
-constexpr int kPatienceWithReaders = 4;
 
 }  // namespace
 
@@ -83,8 +81,7 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
     return Candidate{4, true, still, connection.number, id, EvictionCause::kOldestIdle};
   }
   if (still < (any_may_go ? kBlocked : kBlockedForStrangers)) return std::nullopt;
-  return Candidate{
-      3, true, still / kPatienceWithReaders, connection.number, id, EvictionCause::kSlowReader};
+  return Candidate{3, true, still, connection.number, id, EvictionCause::kSlowReader};
 }
 
 ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, bool known,

@@ -130,6 +130,7 @@ set_tests_properties(deploy/test_systemd_boot PROPERTIES PROCESSORS 2)  # a whol
 bao_python_test(fault test_reload TIMEOUT 600)
 bao_python_test(fault test_reload_secrets TIMEOUT 600)
 bao_python_test(fault test_reload_edges TIMEOUT 600)
+bao_python_test(fault test_reload_storm TIMEOUT 300)
 bao_python_test(fault test_stall TIMEOUT 120)
 bao_python_test(fault test_gate TIMEOUT 180)
 

@@ -10,8 +10,9 @@ import subprocess
 
 import pytest
 from cluster import LOOPBACK
-from exporter_process import SCRAPE_TOKEN, Exporter, read_answer, read_to_end, wait_until
+from exporter_process import ROOT, SCRAPE_TOKEN, Exporter, read_answer, read_to_end, wait_until
 from port_certificates import EC, RSA, Authority
+from test_prometheus import Prometheus
 
 LOOSE = "@SECLEVEL=0"  # else our side would refuse
 GOOD_12 = {
@@ -235,6 +236,37 @@ def test_with_tokens_both_are_needed_and_a_reload_asks_connections_that_are_ther
         assert refusal(port, port.shows) == "bad certificate"
         port.shows = clients.sign("q", "DNS:q")
         assert status(port, token=True) == 200
+
+
+JOB = """
+scrape_configs:
+  - job_name: bao-exporter
+    scrape_interval: 1s
+    scrape_timeout: 1s
+    authorization: {{ credentials: "{token}" }}
+    static_configs: [{{ targets: ["{target}"] }}]
+"""
+
+
+def test_prometheus_as_the_page_configures_it_loses_no_scrape_when_it_is_asked(authority, clients, tmp_path):
+    page = (ROOT / "docs/operations.md").read_text()
+    (recipe,) = re.findall(r"# prometheus.yml\n(    scheme: https\n    tls_config:\n(?:      .*\n)+)", page)
+    with Port(tmp_path / "exporter", authority) as port:
+        port.shows = clients.sign("prometheus", "DNS:prometheus.example.org")
+        files = [port.ca_file, *port.shows]
+        for place, here in zip(re.findall(r"/etc/prometheus/\S+", recipe), files, strict=True):
+            recipe = recipe.replace(place, str(here))
+        config = tmp_path / "prometheus.yml"
+        config.write_text(JOB.format(token=SCRAPE_TOKEN, target=f"{LOOPBACK}:{port.port}") + recipe)
+        prometheus = Prometheus(tmp_path, config)
+        try:
+            prometheus.wait("count_over_time(up[1m]) >= bool 2", "1")
+            port.ask_for_clients_of(clients, ["prometheus.example.org"], tokens=False)
+            port.reload()
+            prometheus.wait('bao_exporter_scrapes_total{token="unnamed"} >= bool 2', "1")  # without its token
+            prometheus.wait("min_over_time(up[1m])", "1")
+        finally:
+            prometheus.stop()
 
 
 def test_tls_1_3_alone_by_a_reload_and_back(authority, tmp_path):

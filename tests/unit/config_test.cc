@@ -531,7 +531,9 @@ TEST_CASE("a mutated configuration gives problems or is valid") {
     REQUIRE_FALSE((config.clusters.empty() && config.certctls.empty()));
     REQUIRE(config.poll.timeout < config.poll.interval);
     REQUIRE(config.poll.interval <= config.poll.stale_after);
-    REQUIRE((config.listener.demo || !config.listener.token_files.empty()));
+    const ListenerConfig& listener = config.listener;
+    REQUIRE((listener.demo || !listener.token_files.empty() ||
+             (!listener.client_ca_file.empty() && !listener.client_allowed_names.empty())));
     REQUIRE((config.listener.demo || !config.listener.tls_cert_file.empty()));
     for (const CertctlConfig& certctl : config.certctls) {
       Url url;

@@ -191,6 +191,13 @@ TEST_CASE("a reload takes what is good as a whole, exact to the second, and else
   refused("server.pem: the certificate is not valid yet");
   listening.folder.write("server.pem", next.certificate_pem());
   refused("server-key.pem: is not the key of ");
+  listening.folder.write("server.pem", "not PEM\n");
+  refused("server.pem: holds no certificate in PEM");
+  show(next);
+  listening.folder.write("server-key.pem", next.key_pem(), 0644);
+  refused("server-key.pem: is accessible to others");
+  std::filesystem::remove(listening.folder.path("server-key.pem"));
+  refused("server-key.pem: cannot be opened");
   show(next);
   listening.config.client_ca_file = listening.folder.write(
       "clients.pem", make_identity("Old", nullptr, "", -60).certificate_pem());

@@ -5,7 +5,7 @@ include(CheckCompilerFlag)
 
 set(BAO_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread (see the presets)")
 option(BAO_FUZZ "Build the fuzzers with libFuzzer (clang)" OFF)
-option(BAO_BUILD_SOON "Compile sooner: unit tests unoptimised, headers precompiled" OFF)
+option(BAO_BUILD_SOON "Compile the unit tests sooner: with precompiled headers" OFF)
 option(BAO_COVERAGE "Count what the tests reach" OFF)
 
 add_library(bao_warnings INTERFACE)

@@ -191,7 +191,14 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   if (!scrape_tokens.ok()) return scrape_tokens.error();
   auto loaded = load_trusts(wanted);
   if (!loaded.ok()) return loaded.error();
-  if (auto error = listener->replace_tls(wanted.listener)) return error;
+  // Whoever is let in without a token has shown a certificate, also while this changes: tokens are
+  // asked for before certificates are not, and the other way round.
+  const auto tokens_before = tokens.get();
+  if (tokens_before->lets_everybody_in()) tokens.set(scrape_tokens.value());
+  if (auto error = listener->replace_tls(wanted.listener)) {
+    tokens.set(tokens_before);
+    return error;
+  }
   listener->replace_limits(wanted.listener);
   Trusts wanted_trusts = std::move(loaded).value();
   const bool same_trusts = keep_known(wanted_trusts, trusts);

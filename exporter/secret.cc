@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "bao_exporter/check.h"
+#include "descriptor.h"
 
 namespace bao_exporter {
 
@@ -18,6 +19,13 @@ namespace bao_exporter {
 struct Secret::Limits {
   std::size_t bytes_max = kBytesMax;
   bool many_lines = false;
+};
+
+// `name` in the folder; `path` is what it is called.
+struct Secret::Place {
+  int folder;
+  const std::string& name;
+  const std::string& path;
 };
 
 namespace {
@@ -31,20 +39,6 @@ Error unreadable(const std::string& path, const std::string& why) {
 std::string system_words(const char* what, int error) {
   return std::string(what) + ": " + std::strerror(error);
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 // Empty when the file may be used as a secret, else why not and what to do.
 std::string attribute_problem(const struct stat& st, const SecretFileRules& rules) {
@@ -145,12 +139,18 @@ Secret::~Secret() {
 
 Result<std::shared_ptr<const Secret>> Secret::load(const std::string& path,
                                                    const SecretFileRules& rules) {
-  return load_checked(path, rules, {});
+  return load_checked({AT_FDCWD, path, path}, rules, {});
 }
 
 Result<std::shared_ptr<const Secret>> Secret::load_lines(const std::string& path,
                                                          const SecretFileRules& rules) {
-  return load_checked(path, rules, {kLinesBytesMax, /*many_lines=*/true});
+  return load_lines_at(AT_FDCWD, path, path, rules);
+}
+
+Result<std::shared_ptr<const Secret>> Secret::load_lines_at(int folder, const std::string& name,
+                                                            const std::string& path,
+                                                            const SecretFileRules& rules) {
+  return load_checked({folder, name, path}, rules, {kLinesBytesMax, /*many_lines=*/true});
 }
 
 std::shared_ptr<const Secret> Secret::join(std::initializer_list<std::string_view> parts) {
@@ -165,11 +165,13 @@ std::shared_ptr<const Secret> Secret::join(std::initializer_list<std::string_vie
   return secret;
 }
 
-Result<std::shared_ptr<const Secret>> Secret::load_checked(const std::string& path,
+Result<std::shared_ptr<const Secret>> Secret::load_checked(const Place& place,
                                                            const SecretFileRules& rules,
                                                            const Limits& limits) {
   // Symbolic links are followed: Kubernetes mounts a secret through `..data`.
-  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  const std::string& path = place.path;
+  const Descriptor fd(
+      ::openat(place.folder, place.name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) return unreadable(path, system_words("cannot be opened", errno));
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return unreadable(path, system_words("cannot be read", errno));

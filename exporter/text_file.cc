@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "descriptor.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -42,13 +44,16 @@ std::string read_all(int fd, std::string& out) {
 }  // namespace
 
 Result<std::string> read_text_file(const std::string& path) {
+  return read_text_file_at(AT_FDCWD, path);
+}
+
+Result<std::string> read_text_file_at(int folder, const std::string& name) {
   // Not to hang on a pipe: O_NONBLOCK.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) return Error{ErrorCode::kIo, system_words("cannot be opened")};
+  const Descriptor fd(::openat(folder, name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (fd.get() < 0) return Error{ErrorCode::kIo, system_words("cannot be opened")};
   std::string text;
-  std::string problem = kind_problem(fd);
-  if (problem.empty()) problem = read_all(fd, text);
-  ::close(fd);
+  std::string problem = kind_problem(fd.get());
+  if (problem.empty()) problem = read_all(fd.get(), text);
   if (!problem.empty()) return Error{ErrorCode::kIo, std::move(problem)};
   return text;
 }

@@ -11,4 +11,7 @@ namespace bao_exporter {
 // is wrong and what to do, without the path.
 [[nodiscard]] Result<std::string> read_text_file(const std::string& path);
 
+// The same, in a folder that is open (HeldFolders).
+[[nodiscard]] Result<std::string> read_text_file_at(int folder, const std::string& name);
+
 }  // namespace bao_exporter

@@ -78,6 +78,7 @@ bao_python_test(e2e test_port CLUSTER)
 bao_python_test(e2e test_port_hostile CLUSTER TIMEOUT 120)
 bao_python_test(e2e test_hash_token TIMEOUT 60)
 bao_python_test(e2e test_healthcheck CLUSTER TIMEOUT 120)
+bao_python_test(e2e test_port_tls TIMEOUT 120)
 bao_python_test(e2e test_paths CLUSTER)
 bao_python_test(e2e test_prometheus CLUSTER)
 bao_python_test(e2e test_samples CLUSTER)
@@ -111,8 +112,9 @@ set(release_dir "${PROJECT_BINARY_DIR}/release")
 add_test(NAME deploy/release_configure COMMAND ${CMAKE_COMMAND} --preset release
   -S ${PROJECT_SOURCE_DIR} -B ${release_dir} -DBAO_EXPORTER_TESTS=OFF
   -DCIVETWEB_SOURCE_DIR=${CIVETWEB_SOURCE_DIR})
-# By one compiler at a time: other tests run beside it.
-add_test(NAME deploy/release_build COMMAND ${CMAKE_COMMAND} --build ${release_dir} --parallel 1)
+# With what time the tests beside it leave: some measure milliseconds.
+add_test(NAME deploy/release_build
+  COMMAND nice -n 10 ${CMAKE_COMMAND} --build ${release_dir} --parallel 2)
 set_tests_properties(deploy/release_configure PROPERTIES FIXTURES_SETUP release_configured TIMEOUT 120)
 set_tests_properties(deploy/release_build PROPERTIES FIXTURES_REQUIRED release_configured
   FIXTURES_SETUP release TIMEOUT 1500)

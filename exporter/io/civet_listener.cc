@@ -37,8 +37,6 @@ constexpr std::size_t kWriteBytes = std::size_t{16} << 10;  // a full TLS record
 // Only clients that have shown a valid token may stay idle; everybody else has request_timeout.
 constexpr const char* kKeepAliveMs = "90000";
 constexpr int kWorkersBeyondConnections = 8;
-constexpr std::string_view kExpired =
-    "the certificate has expired: scrapers that verify it will refuse it; put a new one there";
 constexpr std::chrono::seconds kDrainPatience{3};  // the whole end may take 5
 
 std::string_view reason_phrase(int status) {
@@ -156,13 +154,11 @@ ConnectionLimits limits_of(const ListenerConfig& config) {
 
 class CivetListener final : public Listener {
  public:
-  // `pair` is null: plain HTTP.
-  CivetListener(std::shared_ptr<const ServerPair> pair, const std::string& min_version,
-                Handler handler)
+  // `tls` is null: plain HTTP.
+  CivetListener(std::shared_ptr<const ServerTls> tls, Handler handler,
+                std::function<void()> on_client_refused)
       : handler_(std::move(handler)) {
-    if (pair == nullptr) return;
-    not_after_ = pair->not_after;
-    tls_.emplace(std::move(pair), min_version);
+    if (tls != nullptr) tls_.emplace(std::move(tls), std::move(on_client_refused));
   }
 
   ~CivetListener() override {
@@ -197,18 +193,19 @@ class CivetListener final : public Listener {
 
   [[nodiscard]] std::optional<Error> replace_tls(const ListenerConfig& config) override {
     if (!tls_) return std::nullopt;
-    auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
-    if (!pair.ok()) return pair.error();
-    if (pair.value()->expired_at(::time(nullptr))) {
-      return Error{ErrorCode::kConfig, config.tls_cert_file + ": " + std::string(kExpired)};
+    auto tls = load_server_tls(config);
+    if (!tls.ok()) return tls.error();
+    if (const auto problem = date_problem(*tls.value(), config, ::time(nullptr))) {
+      return Error{ErrorCode::kConfig, problem->file + ": " + problem->words};
     }
-    not_after_.store(pair.value()->not_after);
-    tls_->replace(std::move(pair).value());
+    const std::uint64_t admission = tls_->admission();
+    tls_->replace(std::move(tls).value());
+    if (tls_->admission() != admission) gate_->begin_era();
     return std::nullopt;
   }
 
   [[nodiscard]] std::optional<std::int64_t> certificate_not_after() const override {
-    return tls_ ? std::optional(not_after_.load()) : std::nullopt;
+    return tls_ ? std::optional(tls_->not_after()) : std::nullopt;
   }
 
  private:
@@ -308,13 +305,17 @@ class CivetListener final : public Listener {
     Reply reply = handler_(request);
     if (view(info->http_version) != "1.1") reply.close = true;
     if (reply.delay > Milliseconds(0)) wait_while_there(fd, reply.delay);
+    // Looked at after the answer was made: what let this client in is still what lets one in.
+    if (gate_->is_outdated(fd)) {
+      ::mg_disable_connection_keep_alive(connection);
+      return reply.status;  // closed without a word: it connects anew
+    }
     gate_->answering(fd, reply.authenticated, reply.generation);
     write_reply(connection, reply, [this, fd](std::size_t bytes) { gate_->progressed(fd, bytes); });
     gate_->answered(fd);
     return reply.status;
   }
 
-  std::atomic<std::int64_t> not_after_{0};
   std::optional<ServerContext> tls_;  // empty: plain HTTP
   Handler handler_;
   mg_context* context_ = nullptr;
@@ -330,25 +331,24 @@ class CivetListener final : public Listener {
 
 std::optional<Error> Listener::check_tls(const ListenerConfig& config) {
   if (config.plain_http()) return std::nullopt;
-  auto pair = load_server_pair(config.tls_cert_file, config.tls_key_file);
-  if (!pair.ok()) return pair.error();
+  auto tls = load_server_tls(config);
+  if (!tls.ok()) return tls.error();
   return std::nullopt;
 }
 
 Result<std::unique_ptr<Listener>> Listener::start(const ListenerConfig& config, Handler handler,
-                                                  std::function<void()> /*on_client_refused*/) {
-  std::shared_ptr<const ServerPair> pair;
+                                                  std::function<void()> on_client_refused) {
+  std::shared_ptr<const ServerTls> tls;
   if (!config.plain_http()) {
-    auto loaded = load_server_pair(config.tls_cert_file, config.tls_key_file);
+    auto loaded = load_server_tls(config);
     if (!loaded.ok()) return loaded.error();
-    pair = std::move(loaded).value();
-    if (pair->expired_at(::time(nullptr))) {
-      log::warn("certificate",
-                {{"file", config.tls_cert_file}, {"problem", std::string(kExpired)}});
+    tls = std::move(loaded).value();
+    if (const auto problem = date_problem(*tls, config, ::time(nullptr))) {
+      log::warn("certificate", {{"file", problem->file}, {"problem", problem->words}});
     }
   }
-  auto listener =
-      std::make_unique<CivetListener>(std::move(pair), config.tls_min_version, std::move(handler));
+  auto listener = std::make_unique<CivetListener>(std::move(tls), std::move(handler),
+                                                  std::move(on_client_refused));
   if (auto error = listener->open(config)) return *std::move(error);
   return std::unique_ptr<Listener>(std::move(listener));
 }

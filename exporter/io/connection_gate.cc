@@ -171,7 +171,7 @@ void ConnectionGate::admit(Descriptor connection, const PeerAddress& peer, bool 
     if (arrival.refused) {
       ++counts_.refused.at(static_cast<std::size_t>(*arrival.refused));
     } else {
-      origins_[fd] = {peer, admin};
+      origins_[fd] = {peer, admin, era_};
     }
   }
   if (arrival.refused) return reset_on_close(fd);
@@ -300,6 +300,17 @@ void ConnectionGate::answered(int fd) {
 void ConnectionGate::leave(int fd) {
   forget(fd);
   if (paused_.load()) wake();
+}
+
+bool ConnectionGate::is_outdated(int fd) const {
+  const Origin of_it = origin(fd);
+  const std::scoped_lock lock(mutex_);
+  return !of_it.admin && of_it.era != era_;
+}
+
+void ConnectionGate::begin_era() {
+  const std::scoped_lock lock(mutex_);
+  ++era_;
 }
 
 void ConnectionGate::forget(int fd) {

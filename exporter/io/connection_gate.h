@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -13,7 +14,7 @@
 #include <vector>
 
 #include "bao_exporter/connection_book.h"
-#include "io/descriptor.h"
+#include "descriptor.h"
 #include "io/listening_sockets.h"
 
 namespace bao_exporter {
@@ -33,6 +34,7 @@ class ConnectionGate {
   struct Origin {
     PeerAddress peer;
     bool admin = false;
+    std::uint64_t era = 0;
   };
   // Nobody is accepted any more, who waits is closed; who was given away stays. Called once.
   void stop();
@@ -43,10 +45,13 @@ class ConnectionGate {
   void progressed(int fd, std::size_t bytes);
   void answered(int fd);
   void leave(int fd);
+  // It came before the last begin_era(): what it has shown is not enough any more.
+  [[nodiscard]] bool is_outdated(int fd) const;
 
   // From any thread.
   [[nodiscard]] PortCounts counts() const;
   void set_limits(ConnectionLimits limits);
+  void begin_era();  // clients have to show something else from now on
 
  private:
   struct Waiting {
@@ -83,6 +88,7 @@ class ConnectionGate {
   mutable std::mutex mutex_;  // guards what follows
   ConnectionBook book_;
   std::map<int, Origin> origins_;
+  std::uint64_t era_ = 0;
   PortCounts counts_;
   bool stopping_ = false;
   std::thread thread_;

@@ -6,7 +6,7 @@
 
 #include "bao_exporter/config.h"
 #include "bao_exporter/result.h"
-#include "io/descriptor.h"
+#include "descriptor.h"
 
 namespace bao_exporter {
 

@@ -1,59 +1,71 @@
-// The server side of TLS: version 1.2 or later, modern ciphers, certificate and key from files, and
-// a new pair at run time without a restart.
+// The server side of TLS: version 1.2 or later, modern ciphers, client certificates where they are
+// asked for. What a handshake takes can be replaced at run time.
+//
+// Session tickets: sealed with keys of our own, taken for an hour. They are renewed every twelve
+// hours, and with everything that is replaced: what was handed out before is not taken after it.
+// There are none where client certificates are asked for: one has to be shown each time.
+//
+// Threads: any.
 #pragma once
 
-#include <openssl/ssl.h>
-
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <string>
-#include <vector>
+#include <mutex>
 
-#include "bao_exporter/config.h"
-#include "bao_exporter/result.h"
-#include "bao_exporter/slot.h"
+#include "bao_exporter/time.h"
+#include "io/openssl_owner.h"
+#include "io/server_tls.h"
 
 namespace bao_exporter {
 
-// Frees what OpenSSL made.
-struct OpenSslDeleter {
-  void operator()(SSL_CTX* ctx) const { ::SSL_CTX_free(ctx); }
-  void operator()(X509* certificate) const { ::X509_free(certificate); }
-  void operator()(EVP_PKEY* key) const { ::EVP_PKEY_free(key); }
-  void operator()(BIO* bio) const { ::BIO_free(bio); }
-};
-
-// A certificate, the ones above it, and its key: they belong together, checked.
-struct ServerPair {
-  std::unique_ptr<X509, OpenSslDeleter> certificate;
-  std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)> chain;
-  std::unique_ptr<EVP_PKEY, OpenSslDeleter> key;
-  std::int64_t not_after = 0;  // seconds since 1970
-
-  [[nodiscard]] bool expired_at(std::int64_t unix_now) const { return unix_now > not_after; }
-};
-
-// Reads both files, then judges them together. Errors: kConfig, naming the file: no PEM, not the
-// key of this certificate.
-[[nodiscard]] Result<std::shared_ptr<const ServerPair>> load_server_pair(
-    const std::string& cert_file, const std::string& key_file);
-
-// One SSL_CTX for the life of a listener; each handshake takes the pair that is current then.
+// One SSL_CTX for the life of a listener; each handshake takes what is current when it begins, all
+// of it.
 class ServerContext {
  public:
-  ServerContext(std::shared_ptr<const ServerPair> pair, const std::string& min_version);
+  // `on_client_refused`: a client whose certificate is good and whose names are not allowed.
+  explicit ServerContext(
+      std::shared_ptr<const ServerTls> tls, std::function<void()> on_client_refused = [] {},
+      std::function<TimePoint()> now = Clock::now);
+  ~ServerContext();  // after all connections
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
 
   [[nodiscard]] SSL_CTX* get() const { return ctx_.get(); }
-  // From any thread; handshakes from now on.
-  void replace(std::shared_ptr<const ServerPair> pair) { pair_.set(std::move(pair)); }
+
+  // Handshakes from now on. False: it is the same as before, and nothing was done.
+  bool replace(std::shared_ptr<const ServerTls> tls);
+
+  // Of the certificate that is shown, seconds since 1970.
+  [[nodiscard]] std::int64_t not_after() const;
+
+  // Another number after each replace() that changed who is let in. A connection that was accepted
+  // under another one has shown what is not enough any more: it must not be answered.
+  [[nodiscard]] std::uint64_t admission() const;
+
+  // Whether OpenSSL takes the certificate and its key; if not, its error queue says why.
+  [[nodiscard]] static bool can_show(const ServerTls& tls);
 
  private:
-  static int choose_pair(SSL* ssl, void* self) noexcept;
+  struct Era;
+  using EraPtr = std::shared_ptr<const Era>;
 
-  Slot<ServerPair> pair_;
-  std::unique_ptr<SSL_CTX, OpenSslDeleter> ctx_;
+  // The one that a connection began in lives as long as the connection.
+  static int slot_of_era();
+  [[nodiscard]] static const Era* era_of(const SSL* ssl);
+  [[nodiscard]] EraPtr era_now();
+
+  static int on_client_hello(SSL* ssl, int* alert, void* self) noexcept;
+  static int on_client_certificate(X509_STORE_CTX* context, void* self) noexcept;
+  static int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                       EVP_MAC_CTX* mac, int seals) noexcept;
+
+  const std::function<void()> on_client_refused_;
+  const std::function<TimePoint()> now_;
+  mutable std::mutex mutex_;  // guards the two below
+  EraPtr era_;
+  std::uint64_t admission_ = 1;
+  Owned<SSL_CTX> ctx_;
 };
 
 }  // namespace bao_exporter

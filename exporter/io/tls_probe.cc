@@ -21,21 +21,12 @@
 #include <map>
 #include <optional>
 
-#include "io/tls_context.h"
+#include "bao_exporter/check.h"
+#include "io/openssl_owner.h"
 
 namespace bao_exporter {
 
 namespace {
-
-struct ProbeDeleter {
-  void operator()(SSL* ssl) const { ::SSL_free(ssl); }
-  void operator()(X509_STORE* store) const { ::X509_STORE_free(store); }
-  void operator()(X509_STORE_CTX* context) const { ::X509_STORE_CTX_free(context); }
-  void operator()(STACK_OF(X509) * chain) const { sk_X509_pop_free(chain, ::X509_free); }
-  void operator()(GENERAL_NAMES* names) const { ::GENERAL_NAMES_free(names); }
-};
-template <typename T>
-using Owned = std::unique_ptr<T, ProbeDeleter>;
 
 // --- one certificate -----------------------------------------------------------------
 
@@ -120,8 +111,8 @@ Owned<X509_STORE> store_of(const TlsTrust& trust) {
     ::X509_STORE_set_default_paths(store.get());
     return store;
   }
-  const std::unique_ptr<BIO, OpenSslDeleter> bio(::BIO_new_mem_buf(
-      trust.authorities_pem.data(), static_cast<int>(trust.authorities_pem.size())));
+  const Owned<BIO> bio(::BIO_new_mem_buf(trust.authorities_pem.data(),
+                                         static_cast<int>(trust.authorities_pem.size())));
   while (X509* authority = ::PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
     ::X509_STORE_add_cert(store.get(), authority);
     ::X509_free(authority);
@@ -130,7 +121,7 @@ Owned<X509_STORE> store_of(const TlsTrust& trust) {
 }
 
 struct Shown {
-  std::unique_ptr<X509, OpenSslDeleter> certificate;
+  Owned<X509> certificate;
   Owned<STACK_OF(X509)> chain;
 };
 
@@ -362,7 +353,7 @@ void run(std::vector<std::unique_ptr<Connection>>& connections, TimePoint deadli
 }  // namespace
 
 std::vector<TlsFindings> probe_tls(const std::vector<TlsProbe>& probes, TimePoint deadline) {
-  const std::unique_ptr<SSL_CTX, OpenSslDeleter> context(::SSL_CTX_new(::TLS_client_method()));
+  const Owned<SSL_CTX> context(::SSL_CTX_new(::TLS_client_method()));
   BAO_CHECK(context != nullptr);
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   BAO_CHECK(::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) == 1);

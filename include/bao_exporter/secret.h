@@ -36,6 +36,11 @@ class Secret {
   static Result<std::shared_ptr<const Secret>> load_lines(const std::string& path,
                                                           const SecretFileRules& rules);
 
+  // The same of the file `name` in a folder that is open; errors name `path`.
+  static Result<std::shared_ptr<const Secret>> load_lines_at(int folder, const std::string& name,
+                                                             const std::string& path,
+                                                             const SecretFileRules& rules);
+
   // The parts one after the other: the body of a login from what files hold. At most
   // kJoinedBytesMax together: more is a bug of the caller, and aborts, as does no memory at all.
   static constexpr std::size_t kJoinedBytesMax = std::size_t{16} << 10;
@@ -57,8 +62,9 @@ class Secret {
 
  private:
   struct Limits;
+  struct Place;
   Secret() = default;
-  static Result<std::shared_ptr<const Secret>> load_checked(const std::string& path,
+  static Result<std::shared_ptr<const Secret>> load_checked(const Place& place,
                                                             const SecretFileRules& rules,
                                                             const Limits& limits);
   // With the prefix, and room for a secret of that many bytes and its NUL. Null with errno: no

@@ -206,6 +206,21 @@ TEST_CASE("values reach the struct, paths are resolved and variables replaced") 
   CHECK(listener.self_ca_file == "/etc/bao/self-ca.pem");
 }
 
+TEST_CASE("once client certificates are asked for, a token is asked for only where one is named") {
+  const auto listener_of = [](const char* name) {
+    const ConfigOutcome outcome = parse(read_file(kSourceDir / "tests" / "configs" / name));
+    REQUIRE(all_problems(outcome.problems) == "");
+    return outcome.config.listener;
+  };
+  const ListenerConfig alone = listener_of("client_certificates.good.toml");
+  CHECK(alone.client_ca_file == "/etc/bao/clients-ca.pem");
+  CHECK(alone.client_allowed_names.size() == 2);
+  CHECK(alone.token_files.empty());
+  CHECK_FALSE(alone.open_to_all());
+  const ListenerConfig both = listener_of("client_certificates_and_tokens.good.toml");
+  CHECK(both.token_files == std::vector<std::string>{"/etc/bao/scrape.token"});
+}
+
 TEST_CASE("clusters and nodes keep their order and their own settings") {
   const auto text = read_file(kSourceDir / "tests" / "configs" / "three_clusters.good.toml");
   const ConfigOutcome outcome = parse(text);

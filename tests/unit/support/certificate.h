@@ -67,12 +67,14 @@ struct Identity {
 };
 
 // Signed by `issuer`; by itself (an authority) where that is null. `names` as "DNS:a,IP:127.0.0.1".
+// `purpose`: extended key usage, "clientAuth". `rsa`: a key of 1024 bits, which nobody should take.
 inline Identity make_identity(const std::string& common_name, const Identity* issuer,
                               const std::string& names, std::int64_t lifetime_seconds = 3'600,
-                              std::int64_t begins_in_seconds = -7'200) {
+                              std::int64_t begins_in_seconds = -7'200,
+                              const char* purpose = nullptr, bool rsa = false) {
   static std::atomic<long> serial{1'000};
   Identity made;
-  made.key.reset(::EVP_EC_gen("P-256"));
+  made.key.reset(rsa ? ::EVP_RSA_gen(1'024) : ::EVP_EC_gen("P-256"));
   made.certificate.reset(::X509_new());
   BAO_CHECK(made.key != nullptr && made.certificate != nullptr);
   X509* certificate = made.certificate.get();
@@ -94,6 +96,9 @@ inline Identity make_identity(const std::string& common_name, const Identity* is
                         issuer == nullptr ? "critical,CA:TRUE" : "critical,CA:FALSE");
   if (!names.empty()) {
     detail::add_extension(certificate, signer, NID_subject_alt_name, names.c_str());
+  }
+  if (purpose != nullptr) {
+    detail::add_extension(certificate, signer, NID_ext_key_usage, purpose);
   }
   EVP_PKEY* signing = issuer == nullptr ? made.key.get() : issuer->key.get();
   BAO_CHECK(::X509_sign(certificate, signing, ::EVP_sha256()) > 0);

@@ -19,6 +19,8 @@ const prometheus::Histogram::BucketBoundaries kScrapeSeconds = {0.001, 0.0025, 0
 const prometheus::Histogram::BucketBoundaries kPublishSeconds = {0.001, 0.005, 0.01, 0.05,
                                                                  0.1,   0.5,   1,    5};
 
+constexpr std::chrono::seconds kProcessTextAge{1};
+
 prometheus::Family<prometheus::Counter>& counters(prometheus::Registry& registry, const char* name,
                                                   const char* help) {
   return BuildCounter().Name(name).Help(help).Register(registry);
@@ -230,8 +232,19 @@ std::string OwnMetrics::render(std::string_view process_prefix, TimePoint now) c
               "When the loop that polls last went round.", MetricType::kGauge);
   const auto age = std::chrono::duration<double>(now - poll_loop_.last()).count();
   text.sample("", unix_seconds(WallClock::now()) - age);
-  append_process_families(text, process_prefix);
-  return text.take();
+  return text.take() + process_text(process_prefix, now);
+}
+
+// The kernel adds up the times of all threads for it: as much work as all the rest of a scrape.
+std::string OwnMetrics::process_text(std::string_view prefix, TimePoint now) const {
+  const std::scoped_lock lock(process_mutex_);
+  ProcessText& last = process_texts_[std::string(prefix)];
+  if (last.text.empty() || now - last.when >= kProcessTextAge || now < last.when) {
+    OwnText text;
+    append_process_families(text, prefix);
+    last = {now, text.take()};
+  }
+  return last.text;
 }
 
 }  // namespace bao_exporter

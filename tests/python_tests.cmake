@@ -75,10 +75,10 @@ set_tests_properties(fault/test_rhythm PROPERTIES RUN_SERIAL TRUE)  # measures 1
 
 bao_python_test(e2e test_config TIMEOUT 60)
 bao_python_test(e2e test_port CLUSTER)
+bao_python_test(e2e test_port_tls TIMEOUT 120)
 bao_python_test(e2e test_port_hostile CLUSTER TIMEOUT 120)
 bao_python_test(e2e test_hash_token TIMEOUT 60)
 bao_python_test(e2e test_healthcheck CLUSTER TIMEOUT 120)
-bao_python_test(e2e test_port_tls TIMEOUT 120)
 bao_python_test(e2e test_paths CLUSTER)
 bao_python_test(e2e test_prometheus CLUSTER)
 bao_python_test(e2e test_samples CLUSTER)
@@ -131,6 +131,7 @@ bao_python_test(fault test_reload TIMEOUT 600)
 bao_python_test(fault test_reload_secrets TIMEOUT 600)
 bao_python_test(fault test_reload_edges TIMEOUT 600)
 bao_python_test(fault test_stall TIMEOUT 120)
+bao_python_test(fault test_gate TIMEOUT 180)
 
 # Seconds that the longest take: they are begun first, so that the last to end is a short one. (From its
 # second run in a folder on ctest knows better.)

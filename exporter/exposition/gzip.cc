@@ -17,9 +17,9 @@ constexpr std::array<char, 10> kHeader = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 0, '
 // Raw deflate into a string.
 class Deflater {
  public:
-  Deflater() {
-    BAO_CHECK(::deflateInit2(&stream_, kLevel, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) ==
-              Z_OK);
+  explicit Deflater(int window_bits = MAX_WBITS, int memory_level = 8) {
+    BAO_CHECK(::deflateInit2(&stream_, kLevel, Z_DEFLATED, -window_bits, memory_level,
+                             Z_DEFAULT_STRATEGY) == Z_OK);
   }
   ~Deflater() { ::deflateEnd(&stream_); }
   Deflater(const Deflater&) = delete;
@@ -71,8 +71,10 @@ DeflatedPart deflate_open(const Rope& rope) {
 }
 
 std::string deflate_tail(const DeflatedPart& part, std::string_view tail) {
+  constexpr int kWindowBits = 12;  // a quarter of a megabyte need not be cleared for some kilobytes
+  constexpr int kMemoryLevel = 5;
   std::string out;
-  Deflater deflater;
+  Deflater deflater(kWindowBits, kMemoryLevel);
   deflater.feed(tail, Z_FINISH, out);
   const std::uint32_t crc = static_cast<std::uint32_t>(
       ::crc32_combine(part.crc, crc_of(tail, 0), static_cast<z_off_t>(tail.size())));

@@ -37,6 +37,7 @@ constexpr std::size_t kWriteBytes = std::size_t{16} << 10;  // a full TLS record
 // Only clients that have shown a valid token may stay idle; everybody else has request_timeout.
 constexpr const char* kKeepAliveMs = "90000";
 constexpr int kWorkersBeyondConnections = 8;
+constexpr Milliseconds kGateFirst{1'000};
 constexpr std::chrono::seconds kDrainPatience{3};  // the whole end may take 5
 
 std::string_view reason_phrase(int status) {
@@ -233,7 +234,8 @@ class CivetListener final : public Listener {
   // One for each connection that may be there, and some more for those that are being closed.
   std::optional<Error> start_workers(const ListenerConfig& config) {
     const std::string threads = std::to_string(config.connections_max + kWorkersBeyondConnections);
-    const std::string timeout = std::to_string(config.request_timeout.count());
+    // The gate is to be the first who ends a connection: it says why.
+    const std::string timeout = std::to_string((config.request_timeout + kGateFirst).count());
     const std::array<const char*, 17> options = {"listening_ports",
                                                  "",  // the gate has them
                                                  "num_threads",

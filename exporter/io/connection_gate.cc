@@ -1,5 +1,6 @@
 #include "io/connection_gate.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -29,6 +30,7 @@ constexpr int kAcceptsInARow = 64;
 constexpr int kRoomInAPause = 16;
 constexpr int kDescriptorsKept = 64;  // for polls, files and logs, however many connections come
 constexpr std::size_t kEvents = 256;
+constexpr std::size_t kParkedMax = 4096;
 
 // Descriptors above it are not for connections.
 int descriptors_for_connections() {
@@ -42,6 +44,13 @@ int descriptors_for_connections() {
 void reset_on_close(int fd) {
   const linger at_once{1, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+Descriptor ended_stream() {
+  std::array<int, 2> ends{-1, -1};
+  BAO_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  ::close(ends[1]);
+  return Descriptor(ends[0]);
 }
 
 void tune(int fd) {
@@ -63,8 +72,10 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
       hand_over_(std::move(hand_over)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      ended_(ended_stream()),
       descriptors_max_(descriptors_for_connections()),
-      book_(std::move(limits)) {
+      book_(limits),
+      request_timeout_(limits.request_timeout) {
   BAO_CHECK(epoll_.is_open() && wake_.is_open());
   epoll_event event{};
   event.events = EPOLLIN;
@@ -134,7 +145,7 @@ void ConnectionGate::run() {
 // Milliseconds until there is something to do of our own accord.
 int ConnectionGate::patience(TimePoint now) const {
   const std::scoped_lock lock(mutex_);
-  if (!paused_ && book_.open() == 0) return -1;
+  if (!paused_ && book_.open() == 0 && parked_.empty()) return -1;
   TimePoint next = swept_ + kSweepInterval;
   if (paused_) next = std::min(next, paused_until_);
   const auto left = std::chrono::duration_cast<Milliseconds>(next - now).count();
@@ -149,10 +160,11 @@ void ConnectionGate::accept_some(const ListeningSocket& socket) {
                                     reinterpret_cast<sockaddr*>(&address),  // NOLINT: BSD sockets
                                     &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!connection.is_open()) {
-      if (out_of_descriptors(errno)) pause_for_descriptors();
-      return;
+      if (!out_of_descriptors(errno)) return;
+      if (unpark_one()) continue;
+      return pause_for_descriptors();
     }
-    if (connection.get() >= descriptors_max_) {
+    if (connection.get() >= descriptors_max_ && !unpark_one()) {
       reset_on_close(connection.get());
       connection.reset();
       return pause_for_descriptors();
@@ -167,14 +179,15 @@ void ConnectionGate::admit(Descriptor connection, const PeerAddress& peer, bool 
   {
     const std::scoped_lock lock(mutex_);
     const TimePoint now = Clock::now();
+    const TimePoint until = now + request_timeout_;
     arrival = admin ? book_.arrive_admin(fd, now) : book_.arrive(fd, peer, now);
     if (arrival.refused) {
       ++counts_.refused.at(static_cast<std::size_t>(*arrival.refused));
-    } else {
-      origins_[fd] = {peer, admin, era_};
+      if (arrival.refused == RefusalCause::kNetwork) return reset_on_close(fd);
+      return park(std::move(connection), until);
     }
+    origins_[fd] = {peer, admin, era_, until, false};
   }
-  if (arrival.refused) return reset_on_close(fd);
   if (arrival.evicted) carry_out(*arrival.evicted);
   tune(fd);
   waiting_[connection.release()] = {!plain_ && !admin, false};
@@ -221,26 +234,54 @@ void ConnectionGate::give_away(int fd, bool tls) {
     book_.served(fd);
   }
   if (hand_over_(fd, tls)) return;
-  forget(fd);
+  forget(fd, /*and_park=*/false);
   ::close(fd);
 }
 
 void ConnectionGate::drop_waiting(int fd) {
   waiting_.erase(fd);
-  forget(fd);
+  forget(fd, /*and_park=*/false);
   reset_on_close(fd);
   ::close(fd);
 }
 
-// Who waits is ours to close; a worker notices the end of the stream, and leaves.
+// Who waits is ours to park or to close. A worker reads the end of the stream, or fails to write,
+// and lets go of it.
 void ConnectionGate::carry_out(const ConnectionBook::Eviction& eviction) {
-  const bool waits = waiting_.contains(eviction.id);
-  {
-    const std::scoped_lock lock(mutex_);
-    ++counts_.evicted.at(static_cast<std::size_t>(eviction.cause));
-    if (!waits && origins_.contains(eviction.id)) ::shutdown(eviction.id, SHUT_RDWR);
+  const int fd = eviction.id;
+  const bool to_park = eviction.cause == EvictionCause::kOldestUnauthenticated;
+  const std::scoped_lock lock(mutex_);
+  ++counts_.evicted.at(static_cast<std::size_t>(eviction.cause));
+  const auto origin = origins_.find(fd);
+  if (origin == origins_.end()) return;  // it has just left
+  const auto waits = waiting_.find(fd);
+  if (waits == waiting_.end()) {
+    origin->second.to_park = to_park;
+    if (eviction.cause == EvictionCause::kSlowReader) reset_on_close(fd);
+    ::shutdown(fd, to_park ? SHUT_RD : SHUT_RDWR);  // the former tells the client nothing
+    return;
   }
-  if (waits) drop_waiting(eviction.id);
+  if (waits->second.watched) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  waiting_.erase(waits);
+  Descriptor connection(fd);
+  if (to_park) park(std::move(connection), origin->second.until);
+  book_.leave(fd);
+  origins_.erase(origin);
+}
+
+// With the mutex held.
+void ConnectionGate::park(Descriptor connection, TimePoint until) {
+  reset_on_close(connection.get());
+  parked_.emplace(until, std::move(connection));
+  if (parked_.size() > kParkedMax) parked_.erase(parked_.begin());
+}
+
+// The one whose time would be up first. False: there is none.
+bool ConnectionGate::unpark_one() {
+  const std::scoped_lock lock(mutex_);
+  if (parked_.empty()) return false;
+  parked_.erase(parked_.begin());
+  return true;
 }
 
 // Who waits goes first; then nobody is accepted for a moment, since trying again at once would burn
@@ -272,6 +313,7 @@ void ConnectionGate::sweep(TimePoint now) {
   {
     const std::scoped_lock lock(mutex_);
     evictions = book_.sweep(now);
+    parked_.erase(parked_.begin(), parked_.upper_bound(now));
   }
   for (const auto& eviction : evictions) carry_out(eviction);
 }
@@ -298,7 +340,7 @@ void ConnectionGate::answered(int fd) {
 }
 
 void ConnectionGate::leave(int fd) {
-  forget(fd);
+  forget(fd, /*and_park=*/true);
   if (paused_.load()) wake();
 }
 
@@ -313,10 +355,19 @@ void ConnectionGate::begin_era() {
   ++era_;
 }
 
-void ConnectionGate::forget(int fd) {
+// Of one that is to be parked the worker gets a stream that has ended, and closes that.
+void ConnectionGate::forget(int fd, bool and_park) {
   const std::scoped_lock lock(mutex_);
   book_.leave(fd);
-  origins_.erase(fd);
+  const auto origin = origins_.find(fd);
+  if (origin == origins_.end()) return;
+  if (and_park && origin->second.to_park) {
+    Descriptor kept(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (kept.is_open() && ::dup3(ended_.get(), fd, O_CLOEXEC) == fd) {
+      park(std::move(kept), origin->second.until);
+    }
+  }
+  origins_.erase(origin);
 }
 
 PortCounts ConnectionGate::counts() const {
@@ -329,6 +380,7 @@ PortCounts ConnectionGate::counts() const {
 
 void ConnectionGate::set_limits(ConnectionLimits limits) {
   const std::scoped_lock lock(mutex_);
+  request_timeout_ = limits.request_timeout;
   book_.set_limits(std::move(limits));
 }
 

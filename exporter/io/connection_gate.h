@@ -1,6 +1,8 @@
 // The gate in front of the port: it alone accepts connections. Each waits here, without a worker,
 // until it has said enough for one (a whole ClientHello; in plain HTTP, anything), and is then
-// given away. Who may come and who has to go is decided by the ConnectionBook.
+// given away. Who may come and who has to go is decided by the ConnectionBook. Who has to go is
+// parked: its worker and memory are free at once, but its socket stays open, unread, until its time
+// is up. Closed, it would be back at once, and cost another handshake.
 //
 // Threads: one of its own; what the header says "from any thread" for, the workers call.
 #pragma once
@@ -35,6 +37,8 @@ class ConnectionGate {
     PeerAddress peer;
     bool admin = false;
     std::uint64_t era = 0;
+    TimePoint until = {};  // parked no longer than this
+    bool to_park = false;  // when its worker lets go of it
   };
   // Nobody is accepted any more, who waits is closed; who was given away stays. Called once.
   void stop();
@@ -66,8 +70,10 @@ class ConnectionGate {
   void watch(int fd);
   void give_away(int fd, bool tls);
   void drop_waiting(int fd);
-  void forget(int fd);
+  void forget(int fd, bool and_park);
   void carry_out(const ConnectionBook::Eviction& eviction);
+  void park(Descriptor connection, TimePoint until);
+  [[nodiscard]] bool unpark_one();
   void pause_for_descriptors();
   void sweep(TimePoint now);
   [[nodiscard]] int patience(TimePoint now) const;
@@ -78,6 +84,7 @@ class ConnectionGate {
   HandOver hand_over_;
   Descriptor epoll_;
   Descriptor wake_;
+  Descriptor ended_;  // a stream at its end
   int descriptors_max_;
   // Of the gate's thread alone.
   std::map<int, Waiting> waiting_;
@@ -88,6 +95,8 @@ class ConnectionGate {
   mutable std::mutex mutex_;  // guards what follows
   ConnectionBook book_;
   std::map<int, Origin> origins_;
+  std::multimap<TimePoint, Descriptor> parked_;
+  Milliseconds request_timeout_;
   std::uint64_t era_ = 0;
   PortCounts counts_;
   bool stopping_ = false;

@@ -18,8 +18,8 @@ namespace bao_exporter {
 
 class AuthLimiter {
  public:
-  static constexpr int kAtOnce = 10;
-  static constexpr Milliseconds kEvery{1'000};
+  static constexpr int kAtOnce = 100;
+  static constexpr Milliseconds kEvery{100};
   static constexpr Milliseconds kDelay{1'000};
   // Beyond, the address that owes least is forgotten.
   static constexpr std::size_t kAddressesMax = 4096;

@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -71,6 +73,7 @@ class OwnMetrics {
   [[nodiscard]] std::string render(std::string_view process_prefix, TimePoint now) const;
 
  private:
+  [[nodiscard]] std::string process_text(std::string_view prefix, TimePoint now) const;
   using CounterFamily = prometheus::Family<prometheus::Counter>;
   using GaugeFamily = prometheus::Family<prometheus::Gauge>;
   using HistogramFamily = prometheus::Family<prometheus::Histogram>;
@@ -92,6 +95,12 @@ class OwnMetrics {
   CounterFamily& token_logins_;
   CounterFamily& token_renewals_;
   GaugeFamily& certificate_end_;
+  struct ProcessText {
+    TimePoint when;
+    std::string text;
+  };
+  mutable std::mutex process_mutex_;                          // guards what follows
+  mutable std::map<std::string, ProcessText> process_texts_;  // by prefix
   Slot<std::function<PortCounts()>> port_;
   Heartbeat poll_loop_;
   Heartbeat build_loop_;

@@ -18,7 +18,6 @@ namespace {
 
 constexpr Milliseconds kDrip{200};
 constexpr Milliseconds kAfterFailure{20};  // no port, no backlog
-constexpr std::uint32_t kPipelined = 64;   // requests without an answer on one connection
 constexpr std::size_t kOpenAtOnce = 64;
 
 // What this OpenSSL would say first.
@@ -266,7 +265,7 @@ void Attack::send_due_requests(Time now) {
   while (budget_ >= 1 && idle_turns < connections_.size()) {
     next_ = (next_ + 1) % connections_.size();
     const auto& connection = connections_[next_];
-    const bool can = connection.phase == Phase::kHolding && connection.waiting < kPipelined;
+    const bool can = connection.phase == Phase::kHolding && connection.waiting == 0;
     if (can && send_request(next_)) {
       budget_ -= 1;
       idle_turns = 0;

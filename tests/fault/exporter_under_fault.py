@@ -191,6 +191,7 @@ class ExporterUnderFault:
         self.folder = pathlib.Path(folder)
         self.prefix = list(prefix)
         self.environment = environment or {}
+        self.pass_fds = ()
         self.process = None
         self.port = None
         self.log_file = self.folder / "exporter.log"
@@ -203,21 +204,21 @@ class ExporterUnderFault:
             "address": "127.0.0.1:0", "connections_max": 20,
             "cert_file": certificates.pem("node"), "key_file": certificates.key("node"),
             "interval": interval, "timeout": timeout, "stale_after": stale_after,
-            "limits": limits, "ca_file": certificates.pem("ca"), "token_file": "openbao.token",
+            "limits": limits, "listener": (), "ca_file": certificates.pem("ca"), "token_file": "openbao.token",
             "urls": urls or {}, "more": (), "token_files": '["scrape.token"]', "profile": None,
             "auth_method": "token_file", "auth": (), "others": (), "without_api": (), **settings}
         self.write_config()
 
     def config_text(self, **changes):
-        """The configuration with `self.nodes`, and with these settings for this once. `auth`: lines
-        of [openbao.auth]; `others`: further clusters, each (name, nodes, lines of auth)."""
+        """The configuration with `self.nodes`, and with these settings for this once. `listener`:
+        more lines of [listener]; `auth`: lines of [openbao.auth]; `others`: further clusters, each (name, nodes, lines of auth)."""
         said = self.settings | changes
         lines = [
             "[listener]", f'address = "{said["address"]}"',
             f'tls_cert_file = "{said["cert_file"]}"',
             f'tls_key_file = "{said["key_file"]}"',
             f'token_files = {said["token_files"]}',
-            f'connections_max = {said["connections_max"]}',
+            f'connections_max = {said["connections_max"]}', *said["listener"],
             "[poll]", f'interval = "{said["interval"]}"', f'timeout = "{said["timeout"]}"',
             f'stale_after = "{said["stale_after"]}"',
             "[limits]", *said["limits"], *said["more"],
@@ -263,7 +264,7 @@ class ExporterUnderFault:
                 [*self.prefix, self.binary, "--config.file", str(self.config_file),
                  "--log.level", "debug"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, **self.environment})
+                pass_fds=self.pass_fds, env={**os.environ, **self.environment})
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             found = re.search(r'msg="?listening"? address=127\.0\.0\.1:(\d+)', self.log())

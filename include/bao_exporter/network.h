@@ -13,7 +13,8 @@ namespace bao_exporter {
 
 struct PeerAddress {
   std::array<std::uint8_t, 16> bytes{};
-  friend auto operator<=>(const PeerAddress&, const PeerAddress&) = default;
+  friend auto operator<=>(const PeerAddress&,
+                          const PeerAddress&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 // "10.0.0.1" or "2001:db8::1", without brackets or zone.

@@ -95,7 +95,7 @@ std::vector<Sample> measure(const Claim& claim, std::size_t count, Random& rando
   return samples;
 }
 
-double welch_t(std::vector<Sample> samples) {
+double welch_t(const std::vector<Sample>& samples) {
   std::vector<double> times;
   times.reserve(samples.size());
   for (const Sample& sample : samples) times.push_back(sample.nanoseconds);

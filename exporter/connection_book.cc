@@ -32,14 +32,12 @@ std::string_view eviction_cause_name(EvictionCause cause) noexcept {
 // Who would go for a newcomer.
 struct ConnectionBook::Candidate {
   int kind;           // as the header counts them
-  bool known;         // an address that is known goes after strangers
   Milliseconds idle;  // wasted so far; more goes first
   std::uint64_t number;
   Id id;
   EvictionCause cause;
   [[nodiscard]] bool goes_before(const Candidate& other) const {
     if (kind != other.kind) return kind < other.kind;
-    if (known != other.known) return !known;
     if (idle != other.idle) return idle > other.idle;
     return number < other.number;
   }
@@ -67,21 +65,18 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
   const bool known = is_known(connection.address, now);
   if (!connection.authenticated) {
     if (known && !any_may_go) return std::nullopt;
-    const int kind = connection.stage == Stage::kWaiting ? 1 : known ? 3 : 2;
-    return Candidate{kind,
-                     known,
-                     since(connection.arrived),
-                     connection.number,
-                     id,
+    const bool waits = connection.stage == Stage::kWaiting;
+    const int kind = known ? (waits ? 3 : 4) : (waits ? 1 : 2);
+    return Candidate{kind, since(connection.arrived), connection.number, id,
                      EvictionCause::kOldestUnauthenticated};
   }
   const Milliseconds still = since(connection.since);
   if (connection.stage == Stage::kIdle) {
     if (!any_may_go) return std::nullopt;
-    return Candidate{4, true, still, connection.number, id, EvictionCause::kOldestIdle};
+    return Candidate{5, still, connection.number, id, EvictionCause::kOldestIdle};
   }
   if (still < (any_may_go ? kBlocked : kBlockedForStrangers)) return std::nullopt;
-  return Candidate{3, true, still, connection.number, id, EvictionCause::kSlowReader};
+  return Candidate{4, still, connection.number, id, EvictionCause::kSlowReader};
 }
 
 ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, bool known,

@@ -28,7 +28,7 @@ Error problem(const std::string& address, const std::string& what) {
 std::string words(int error) { return std::generic_category().message(error); }
 
 std::string remedy(int error) {
-  if (error == EADDRINUSE) return "; is another process on that port?";
+  if (error == EADDRINUSE) return "; is the port taken by another process?";
   if (error == EADDRNOTAVAIL) return "; is the address one of this machine?";
   if (error == EACCES) return "; ports below 1024 need CAP_NET_BIND_SERVICE";
   return "";

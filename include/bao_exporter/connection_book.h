@@ -4,9 +4,9 @@
 // A connection waits (it has said nothing yet that a worker is needed for), is served, is answered,
 // or is idle between two requests of an authenticated client. An address is known for an hour after
 // it showed a valid token; the others are strangers. Room for a newcomer is made in this order:
-//   1. who waits, 2. strangers that are served and not authenticated, 3. known addresses' such, and
-//   readers that do not read, 4. who is idle; in each, strangers first, then who has wasted most
-//   time.
+//   1. strangers that wait, 2. strangers that are served and not authenticated, 3. known addresses
+//   that wait, 4. known addresses that are served and not authenticated, and readers that do not
+//   read, 5. who is idle; in each, who has wasted most time first.
 // A full address makes room among its own. Strangers make no room among known addresses, except
 // where a reader has not read for a second, and cannot take the last eighth. Nobody is closed while
 // there is room, but for having used up his time.

@@ -32,29 +32,29 @@ std::string numbered(int i) {
 
 }  // namespace
 
-TEST_CASE("ten failures at once are answered at once, then one a second") {
+TEST_CASE("a hundred failures at once are answered at once, then ten a second") {
   AuthLimiter limiter;
-  for (int i = 0; i < 10; ++i) CHECK_FALSE(waits(limiter, "192.0.2.1", kStart));
+  for (int i = 0; i < AuthLimiter::kAtOnce; ++i) CHECK_FALSE(waits(limiter, "192.0.2.1", kStart));
   for (int i = 0; i < 1'000; ++i) CHECK(waits(limiter, "192.0.2.1", kStart));
-  CHECK(waits(limiter, "192.0.2.1", kStart + Milliseconds(999)));
-  CHECK_FALSE(waits(limiter, "192.0.2.1", kStart + seconds(1)));
-  CHECK(waits(limiter, "192.0.2.1", kStart + seconds(1)));
-  CHECK_FALSE(waits(limiter, "192.0.2.1", kStart + seconds(3)));
-  CHECK_FALSE(waits(limiter, "192.0.2.1", kStart + seconds(3)));
-  CHECK(waits(limiter, "192.0.2.1", kStart + seconds(3)));
+  CHECK(waits(limiter, "192.0.2.1", kStart + AuthLimiter::kEvery - Milliseconds(1)));
+  CHECK_FALSE(waits(limiter, "192.0.2.1", kStart + AuthLimiter::kEvery));
+  CHECK(waits(limiter, "192.0.2.1", kStart + AuthLimiter::kEvery));
+  CHECK_FALSE(waits(limiter, "192.0.2.1", kStart + 3 * AuthLimiter::kEvery));
+  CHECK_FALSE(waits(limiter, "192.0.2.1", kStart + 3 * AuthLimiter::kEvery));
+  CHECK(waits(limiter, "192.0.2.1", kStart + 3 * AuthLimiter::kEvery));
 }
 
-TEST_CASE("an address that was quiet for ten seconds begins anew, and saves nothing up") {
+TEST_CASE("an address that was quiet for as long as it owes begins anew, and saves nothing up") {
   AuthLimiter limiter;
-  for (int i = 0; i < 20; ++i) (void)waits(limiter, "192.0.2.1", kStart);
+  for (int i = 0; i < 2 * AuthLimiter::kAtOnce; ++i) (void)waits(limiter, "192.0.2.1", kStart);
   const TimePoint later = kStart + std::chrono::hours(1);
-  for (int i = 0; i < 10; ++i) CHECK_FALSE(waits(limiter, "192.0.2.1", later));
+  for (int i = 0; i < AuthLimiter::kAtOnce; ++i) CHECK_FALSE(waits(limiter, "192.0.2.1", later));
   CHECK(waits(limiter, "192.0.2.1", later));
 }
 
 TEST_CASE("each IPv4 address is by itself, in whichever family it is told") {
   AuthLimiter limiter;
-  for (int i = 0; i < 10; ++i) (void)waits(limiter, "192.0.2.1", kStart);
+  for (int i = 0; i < AuthLimiter::kAtOnce; ++i) (void)waits(limiter, "192.0.2.1", kStart);
   CHECK_FALSE(waits(limiter, "192.0.2.2", kStart));
   CHECK(waits(limiter, "192.0.2.1", kStart));
   CHECK(waits(limiter, "::ffff:192.0.2.1", kStart));
@@ -63,7 +63,7 @@ TEST_CASE("each IPv4 address is by itself, in whichever family it is told") {
 
 TEST_CASE("an IPv6 client is its network of 64 bits") {
   AuthLimiter limiter;
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < AuthLimiter::kAtOnce; ++i) {
     CHECK_FALSE(waits(limiter, "2001:db8:0:1::" + std::to_string(i + 1), kStart));
   }
   CHECK(waits(limiter, "2001:db8:0:1:ffff:ffff:ffff:ffff", kStart));
@@ -73,7 +73,7 @@ TEST_CASE("an IPv6 client is its network of 64 bits") {
 
 TEST_CASE("no number of addresses takes more room than the bound, and who owes most is kept") {
   AuthLimiter limiter;
-  for (int i = 0; i < 10; ++i) (void)waits(limiter, "192.0.2.1", kStart);
+  for (int i = 0; i < AuthLimiter::kAtOnce; ++i) (void)waits(limiter, "192.0.2.1", kStart);
   for (int i = 0; i < 20'000; ++i) {
     CHECK_FALSE(waits(limiter, numbered(i), kStart + std::chrono::microseconds(i)));
     REQUIRE(limiter.addresses() <= AuthLimiter::kAddressesMax);
@@ -86,7 +86,8 @@ TEST_CASE("addresses that owe nothing any more are forgotten as others come") {
   AuthLimiter limiter;
   for (int i = 0; i < 1'000; ++i) (void)waits(limiter, numbered(i), kStart);
   const TimePoint later = kStart + std::chrono::minutes(1);
-  for (int i = 0; i < 1'000; ++i) (void)waits(limiter, "192.0.2.1", later + i * seconds(1));
+  for (int i = 0; i < 1'000; ++i)
+    (void)waits(limiter, "192.0.2.1", later + i * AuthLimiter::kEvery);
   CHECK(limiter.addresses() == 1);
 }
 

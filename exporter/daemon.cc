@@ -65,6 +65,29 @@ PortFacts facts_of(const Config& config, const std::vector<std::string>& bound) 
   return facts;
 }
 
+// What differs, in the log's words: the tables of the configuration, and what files hold.
+class Changes {
+ public:
+  Changes(const Config& a, const Config& b) {
+    note("listener", a.listener != b.listener);
+    note("poll", a.poll != b.poll);
+    note("limits", a.limits != b.limits);
+    note("output", a.output != b.output);
+    note("log", a.log != b.log);
+    note("openbao", a.clusters != b.clusters);
+    note("certctl", a.certctls != b.certctls);
+  }
+  void note(std::string_view what, bool changed) {
+    if (!changed) return;
+    if (!words_.empty()) words_ += ',';
+    words_ += what;
+  }
+  [[nodiscard]] std::string words() const { return words_.empty() ? "nothing" : words_; }
+
+ private:
+  std::string words_;
+};
+
 bool same_polling(const Config& a, const Config& b) {
   return a.poll == b.poll && a.limits == b.limits && a.output == b.output &&
          a.clusters == b.clusters && a.certctls == b.certctls;
@@ -91,7 +114,7 @@ struct Daemon::World {
   }
   [[nodiscard]] std::optional<Error> open();
   void start_threads(const TransportMaker& make_transport);
-  [[nodiscard]] std::optional<Error> take(const ConfigOutcome& outcome);
+  [[nodiscard]] Result<std::string> take(const ConfigOutcome& outcome);
   void note_certificate();
   void note_facts(const std::vector<std::string>& bound) {
     facts.set(std::make_shared<const PortFacts>(facts_of(config, bound)));
@@ -180,8 +203,9 @@ void Daemon::World::log_problems(const ConfigOutcome& outcome) {
   }
 }
 
-// Puts the new world in the place of the old one, or says why not and leaves everything.
-std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
+// Puts the new world in the place of the old one, and says what changed; or why not, and leaves
+// everything.
+Result<std::string> Daemon::World::take(const ConfigOutcome& outcome) {
   const Config& wanted = outcome.config;
   if (const std::string key = needs_restart(config.listener, wanted.listener); !key.empty()) {
     return Error{ErrorCode::kConfig,
@@ -195,15 +219,20 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   // asked for before certificates are not, and the other way round.
   const auto tokens_before = tokens.get();
   if (tokens_before->lets_everybody_in()) tokens.set(scrape_tokens.value());
-  if (auto error = listener->replace_tls(wanted.listener)) {
+  const auto new_tls = listener->replace_tls(wanted.listener);
+  if (!new_tls.ok()) {
     tokens.set(tokens_before);
-    return error;
+    return new_tls.error();
   }
   listener->replace_limits(wanted.listener);
   Trusts wanted_trusts = std::move(loaded).value();
   const bool same_trusts = keep_known(wanted_trusts, trusts);
   trusts = std::move(wanted_trusts);
   tokens.set(scrape_tokens.value());
+  Changes changes(config, wanted);
+  changes.note("tls", new_tls.value());
+  changes.note("tokens", *scrape_tokens.value() != *tokens_before);
+  changes.note("authorities", !same_trusts);
   const bool new_polling = !same_polling(config, wanted) || !same_trusts;
   config = wanted;
   keeper.replace(config, trusts);
@@ -218,7 +247,7 @@ std::optional<Error> Daemon::World::take(const ConfigOutcome& outcome) {
   certctl_keeper.look_now();
   note_certificate();
   log::init(config.log.level, config.log.format);
-  return std::nullopt;
+  return changes.words();
 }
 
 Daemon::Daemon(std::unique_ptr<World> world) : world_(std::move(world)) {}
@@ -260,10 +289,14 @@ void Daemon::reload(const char* why) {
   const ConfigOutcome outcome = world.loader();
   world.log_problems(outcome);
   bool good = outcome.problems.empty();
+  std::string changed = "nothing";
   if (good) {
-    if (const auto error = world.take(outcome)) {
-      log::error("configuration", {{"problem", error->detail}});
-      good = false;
+    auto taken = world.take(outcome);
+    good = taken.ok();
+    if (good) {
+      changed = std::move(taken).value();
+    } else {
+      log::error("configuration", {{"problem", taken.error().detail}});
     }
   }
   // After a failure, too: what is there now was looked at, and the next change, also of a file that
@@ -275,8 +308,10 @@ void Daemon::reload(const char* why) {
   }
   world.watch.watch(files);
   world.metrics.note_reload(good, WallClock::now());
-  (good ? log::info : log::error)(
-      "reload", {{"why", why}, {"result", good ? "done" : "refused, the old one stays"}});
+  (good ? log::info : log::error)("reload",
+                                  {{"why", why},
+                                   {"changed", changed},
+                                   {"result", good ? "done" : "refused, the old one stays"}});
   service_manager::ready(good ? "serving" : "serving; the last reload was refused, see the log");
 }
 

@@ -19,6 +19,7 @@ namespace bao_exporter::cli {
 namespace {
 
 constexpr timespec kTick{1, 0};
+constexpr timespec kNow{0, 0};
 constexpr unsigned kEndSeconds = 4;  // answers under way have 3 of them
 
 // Blocked in every thread that is started from now on, so that main alone takes them.
@@ -28,6 +29,15 @@ sigset_t block_signals() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, signal);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
+}
+
+// Of several that wait the kernel gives the lowest number, and SIGHUP's is the lowest: whoever ends
+// us is heard first, however many of those come.
+int next_signal(const sigset_t& signals) {
+  sigset_t ends = signals;
+  ::sigdelset(&ends, SIGHUP);
+  const int end = ::sigtimedwait(&ends, nullptr, &kNow);
+  return end > 0 ? end : ::sigtimedwait(&signals, nullptr, &kTick);
 }
 
 // A loop that hangs does not hear that it should end: then the process ends without it.
@@ -61,7 +71,7 @@ int serve(ConfigOutcome outcome, const ConfigLoader& loader) {
   auto daemon = Daemon::start(std::move(outcome), loader, make_transport);
   if (!daemon.ok()) return fail(daemon.error());
   for (;;) {
-    const int signal = ::sigtimedwait(&signals, nullptr, &kTick);
+    const int signal = next_signal(signals);
     if (signal == SIGTERM || signal == SIGINT) {
       log::info("stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
       service_manager::stopping();

@@ -192,17 +192,17 @@ class CivetListener final : public Listener {
     return gate_ == nullptr ? PortCounts{} : gate_->counts();
   }
 
-  [[nodiscard]] std::optional<Error> replace_tls(const ListenerConfig& config) override {
-    if (!tls_) return std::nullopt;
+  [[nodiscard]] Result<bool> replace_tls(const ListenerConfig& config) override {
+    if (!tls_) return false;
     auto tls = load_server_tls(config);
     if (!tls.ok()) return tls.error();
     if (const auto problem = date_problem(*tls.value(), config, ::time(nullptr))) {
       return Error{ErrorCode::kConfig, problem->file + ": " + problem->words};
     }
     const std::uint64_t admission = tls_->admission();
-    tls_->replace(std::move(tls).value());
+    const bool changed = tls_->replace(std::move(tls).value());
     if (tls_->admission() != admission) gate_->begin_era();
-    return std::nullopt;
+    return changed;
   }
 
   [[nodiscard]] std::optional<std::int64_t> certificate_not_after() const override {

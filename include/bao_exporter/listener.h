@@ -40,9 +40,10 @@ class Listener {
 
   // Reads what `config` says of TLS anew: certificate, key, the clients' authority and names, the
   // oldest version. In force in handshakes from now on; what was handed out for resumption before
-  // is not taken any more when something has changed. All of the old stays when anything of the new
-  // is not good (errors as of start; also a certificate that has expired). From any thread.
-  [[nodiscard]] virtual std::optional<Error> replace_tls(const ListenerConfig& config) = 0;
+  // is not taken any more when something has changed. False: nothing has. All of the old stays when
+  // anything of the new is not good (errors as of start; also a certificate that has expired). From
+  // any thread.
+  [[nodiscard]] virtual Result<bool> replace_tls(const ListenerConfig& config) = 0;
 
   // Networks and numbers that may change while it runs; the rest of `config` is not looked at.
   virtual void replace_limits(const ListenerConfig& config) = 0;

@@ -39,11 +39,15 @@ class ScrapeTokens {
 
   [[nodiscard]] std::size_t size() const { return tokens_.size(); }
 
+  // Of two contents of our own files, so not in constant time.
+  friend bool operator==(const ScrapeTokens&, const ScrapeTokens&) = default;
+
  private:
   using Digest = std::array<unsigned char, 32>;
   struct Token {
     std::string name;
     Digest digest;
+    friend bool operator==(const Token&, const Token&) = default;
   };
   [[nodiscard]] std::optional<std::string> add_line(std::string_view line);
   [[nodiscard]] static Digest digest_of(std::string_view text);

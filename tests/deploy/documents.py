@@ -250,6 +250,12 @@ def label_problems(text: str, live: Live) -> list[str]:
         "`cause` of `bao_exporter_auth_failures_total`": label_values(
             live.metrics, "bao_exporter_auth_failures_total", "cause"
         ),
+        "`cause` of `bao_exporter_connections_refused_total`": label_values(
+            live.metrics, "bao_exporter_connections_refused_total", "cause"
+        ),
+        "`cause` of `bao_exporter_connections_evicted_total`": label_values(
+            live.metrics, "bao_exporter_connections_evicted_total", "cause"
+        ),
         "`result`": label_values(live.metrics, "bao_token_logins_total", "result"),
         "`state`": label_values(live.metrics, "bao_exporter_connections", "state"),
         "`encoding`": label_values(live.metrics, "bao_exporter_snapshot_bytes", "encoding"),

@@ -64,9 +64,18 @@ def put_pair(rig, pem, key):
 
 def reloads(rig):
     """Each reload so far: why and what it became."""
-    return [(why, result.strip('"')) for why, result in re.findall(
-        r'msg="reload" why="?(SIGHUP|a file has changed)"? result=("[^"]*"|\S+)$', rig.log(),
-        re.MULTILINE)]
+    return [(why, result.strip('"')) for why, _, result in reload_lines(rig)]
+
+
+def what_changed(rig):
+    """In each reload so far, as the log tells it."""
+    return [changed for _, changed, _ in reload_lines(rig)]
+
+
+def reload_lines(rig):
+    return re.findall(
+        r'msg="reload" why="?(SIGHUP|a file has changed)"? changed=(\S+) result=("[^"]*"|\S+)$',
+        rig.log(), re.MULTILINE)
 
 
 def wait_reload(rig, before, way, result):

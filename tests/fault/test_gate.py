@@ -103,8 +103,8 @@ def test_without_descriptors_it_rests_and_serves_again_at_once(make_rig):
 def test_only_allowed_networks_may_connect(make_rig):
     rig = make_rig(("active",), listener=('allowed_networks = ["127.0.0.1"]',))
     rig.wait_published()
-    with connect_from("127.0.0.2", rig.port) as stranger:
-        with pytest.raises(ConnectionError):
+    with pytest.raises(ConnectionError):
+        with connect_from("127.0.0.2", rig.port) as stranger:
             if stranger.recv(1) == b"":
                 raise ConnectionResetError("closed")
     assert counted(rig, "refused", "network") == 1

@@ -14,8 +14,8 @@ import pytest
 from exporter_under_fault import SCRAPE_TOKEN, UPSTREAM_TOKEN, replace_file
 from fake_node import HEALTH, METRICS
 from reloads import (NEW_SCRAPE_TOKEN, REFUSED, Scraping, both_ways, check_no_gap, config_state,
-                     good_lines, problems, put, put_pair, reloading, renew, replaceable_rigs,
-                     role_story, sent_tokens, shown_certificate)
+                     good_lines, problems, put, put_pair, read, reloading, renew, replaceable_rigs,
+                     role_story, sent_tokens, shown_certificate, what_changed)
 
 
 @pytest.fixture
@@ -274,3 +274,26 @@ def test_one_bad_file_keeps_all_the_good_ones_out(make, renewed, bad):
         assert rig.scrape(token=NEW_SCRAPE_TOKEN).status == 401
     check_no_gap(scraping, good)
     assert {token for node in everybody for token in sent_tokens(node)} == {UPSTREAM_TOKEN}
+
+
+def test_the_log_says_what_changed(make, certificates, renewed):
+    rig = make()
+    ours, other = read(certificates.pem("ca")), read(certificates.pem("other_ca"))
+    both_tokens = f"{SCRAPE_TOKEN}\n{NEW_SCRAPE_TOKEN}\n"
+    for change, told in [
+            (lambda: None, "nothing"),
+            (lambda: put_pair(rig, *renewed), "tls"),
+            (lambda: put(rig, "scrape.token", both_tokens), "tokens"),
+            (lambda: put(rig, "ca.pem", ours + other), "authorities"),
+            (lambda: rig.write_config(limits=["samples_max = 1000"]), "limits"),
+            (lambda: (rig.nodes.pop(), rig.write_config(interval="2s")), "poll,openbao"),
+            (lambda: (put(rig, "scrape.token", SCRAPE_TOKEN + "\n"), rig.write_config(limits=[]),
+                      put_pair(rig, certificates.pem("node"), certificates.key("node"))),
+             "limits,tls,tokens")]:
+        with reloading(rig, "SIGHUP"):
+            change()
+        assert what_changed(rig)[-1] == told
+    with reloading(rig, "SIGHUP", REFUSED):
+        put_pair(rig, *renewed)
+        put(rig, "scrape.token", "")
+    assert what_changed(rig)[-1] == "nothing"

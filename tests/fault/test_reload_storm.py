@@ -395,3 +395,24 @@ def test_every_flaw_is_refused_and_what_follows_is_taken(storm, states, flaws):
     check_the_end(storm, states)
     tell(f"{TURNS} turns", storm, outcome)
     print(f"resident memory {memory >> 10} kB before, {rig.resident_bytes() >> 10} kB after")
+
+
+def test_an_end_is_heard_in_the_middle_of_it(storm):
+    """The signal that ends us is not the first that the kernel gives of those that wait."""
+    process, ended = storm.rig.process, threading.Event()
+
+    def send():
+        while not ended.wait(0.001):
+            process.send_signal(signal.SIGHUP)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        time.sleep(0.5)
+        storm.listen()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        ended.set()
+        thread.join(10)
+    assert len(storm.log.new()) <= 5

@@ -175,14 +175,19 @@ TEST_CASE("a reload takes what is good as a whole, exact to the second, and else
   CHECK(listener.certificate_not_after() == listening.server.not_after);
   const Identity next = issue(86'461, -60);
   show(next);
-  REQUIRE_FALSE(listener.replace_tls(listening.config).has_value());
+  const auto changed = [&] {
+    const auto replaced = listener.replace_tls(listening.config);
+    REQUIRE(replaced.ok());
+    return replaced.value();
+  };
+  CHECK(changed());
   CHECK(listener.certificate_not_after() == next.not_after);
 
   const auto refused = [&](std::string_view words) {
-    const auto error = listener.replace_tls(listening.config);
-    REQUIRE(error.has_value());
-    CHECK(error->code == ErrorCode::kConfig);
-    CHECK(has(error->detail, words));
+    const auto replaced = listener.replace_tls(listening.config);
+    REQUIRE_FALSE(replaced.ok());
+    CHECK(replaced.error().code == ErrorCode::kConfig);
+    CHECK(has(replaced.error().detail, words));
     CHECK(listener.certificate_not_after() == next.not_after);
   };
   show(issue(-60, -7'200));
@@ -203,7 +208,7 @@ TEST_CASE("a reload takes what is good as a whole, exact to the second, and else
       "clients.pem", make_identity("Old", nullptr, "", -60).certificate_pem());
   refused("clients.pem: the clients' authority has expired");
   listening.config.client_ca_file.clear();
-  CHECK_FALSE(listener.replace_tls(listening.config).has_value());
+  CHECK_FALSE(changed());
 }
 
 TEST_CASE("a start with a certificate that is out of date is told, and goes on") {

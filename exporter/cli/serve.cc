@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <string_view>
 
@@ -55,6 +56,15 @@ int fail(const Error& error) {
   return configuration ? kUsage : kFailed;
 }
 
+// The gate holds more connections than it serves, so that those it has given up do not come back.
+void raise_descriptor_limit() {
+  constexpr rlim_t kEnough = 8192;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kEnough) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kEnough);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 void harden_process() {
@@ -66,6 +76,7 @@ void harden_process() {
 
 int serve(ConfigOutcome outcome, const ConfigLoader& loader) {
   harden_process();
+  raise_descriptor_limit();
   log::init(outcome.config.log.level, outcome.config.log.format);
   const sigset_t signals = block_signals();
   auto daemon = Daemon::start(std::move(outcome), loader, make_transport);

@@ -179,6 +179,7 @@ class CivetListener final : public Listener {
     gate_ = std::make_unique<ConnectionGate>(
         std::move(sockets).value(), !tls_, limits_of(config),
         [this](int fd, bool tls) { return ::mg_take_connection(context_, fd, tls ? 1 : 0) != 0; });
+    gate_->start();
     return std::nullopt;
   }
 

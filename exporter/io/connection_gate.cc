@@ -81,6 +81,9 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
   event.events = EPOLLIN;
   event.data.fd = wake_.get();
   BAO_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) == 0);
+}
+
+void ConnectionGate::start() {
   watch_ports(true);
   thread_ = std::thread([this] { run(); });
 }
@@ -122,7 +125,8 @@ void ConnectionGate::run() {
       if (stopping_) break;
     }
     for (int i = 0; i < count; ++i) {
-      const int fd = events.at(static_cast<std::size_t>(i)).data.fd;
+      const epoll_event& event = events.at(static_cast<std::size_t>(i));
+      const int fd = event.data.fd;
       const auto port = std::find_if(
           sockets_.begin(), sockets_.end(),
           [fd](const ListeningSocket& socket) { return socket.descriptor.get() == fd; });
@@ -133,7 +137,7 @@ void ConnectionGate::run() {
         (void)!::read(fd, &times, sizeof times);
         paused_until_ = Clock::now();  // somebody has left: there is room
       } else if (waiting_.contains(fd)) {
-        look_at(fd);
+        look_at(fd, (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
       }
     }
     sweep(Clock::now());
@@ -191,7 +195,7 @@ void ConnectionGate::admit(Descriptor connection, const PeerAddress& peer, bool 
   if (arrival.evicted) carry_out(*arrival.evicted);
   tune(fd);
   waiting_[connection.release()] = {!plain_ && !admin, false};
-  look_at(fd);  // who is in a hurry has said it already
+  look_at(fd, false);  // who is in a hurry has said it already
 }
 
 // Told once for each time that more has come: what is not taken away would be told for ever.
@@ -203,8 +207,8 @@ void ConnectionGate::watch(int fd) {
   BAO_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
-// Looks, but takes nothing away: the worker reads it.
-void ConnectionGate::look_at(int fd) {
+// Looks, but takes nothing away: the worker reads it. `ended`: nothing more will come.
+void ConnectionGate::look_at(int fd, bool ended) {
   std::array<char, kGreetingBytes> first{};
   const ssize_t seen = ::recv(fd, first.data(), first.size(), MSG_PEEK | MSG_DONTWAIT);
   if (seen < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
@@ -222,7 +226,7 @@ void ConnectionGate::look_at(int fd) {
     case Greeting::kOther:
       return drop_waiting(fd);
     case Greeting::kUnfinished:
-      return watch(fd);
+      return ended ? drop_waiting(fd) : watch(fd);
   }
 }
 

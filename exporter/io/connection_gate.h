@@ -26,7 +26,7 @@ class ConnectionGate {
   // Gives a connection to a worker, which calls leave() before it closes it. False: it is gone.
   using HandOver = std::function<bool(int fd, bool tls)>;
 
-  // `plain`: no TLS at any address. It accepts from now on.
+  // `plain`: no TLS at any address.
   ConnectionGate(std::vector<ListeningSocket> sockets, bool plain, ConnectionLimits limits,
                  HandOver hand_over);
   ~ConnectionGate();
@@ -40,6 +40,7 @@ class ConnectionGate {
     TimePoint until = {};  // parked no longer than this
     bool to_park = false;  // when its worker lets go of it
   };
+  void start();  // it accepts from now on; called once
   // Nobody is accepted any more, who waits is closed; who was given away stays. Called once.
   void stop();
 
@@ -66,7 +67,7 @@ class ConnectionGate {
   void watch_ports(bool watch);
   void accept_some(const ListeningSocket& socket);
   void admit(Descriptor connection, const PeerAddress& peer, bool admin);
-  void look_at(int fd);
+  void look_at(int fd, bool ended);
   void watch(int fd);
   void give_away(int fd, bool tls);
   void drop_waiting(int fd);

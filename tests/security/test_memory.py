@@ -283,7 +283,9 @@ def as_nobody():
 
 def look(pid, cwd):
     """What another process of that user gets of it."""
-    run = subprocess.run([sys.executable, "-I", "-c", LOOK, str(pid)], capture_output=True,
+    # Not that of the tests: it may stand where only root can go.
+    python = os.path.realpath(sys.executable)
+    run = subprocess.run([python, "-I", "-c", LOOK, str(pid)], capture_output=True,
                          text=True, preexec_fn=as_nobody, cwd=cwd, timeout=30, check=True)
     return dict(line.split(" ")[:2] for line in run.stdout.splitlines())
 

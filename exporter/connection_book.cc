@@ -13,6 +13,10 @@ constexpr std::size_t kReservedPart = 8;  // one in so many is kept for known ad
 // A reader that has not moved for so long makes room for another connection; a healthy one moves
 // within microseconds, and over a long line within a round trip.
 constexpr Milliseconds kBlocked{25};
+// So long whoever has come may take for its handshake and its token: a burst of scrapes from one
+// address must not push itself out. In a flood that is too much: a scraper needs some milliseconds.
+constexpr Milliseconds kGrace{500};
+constexpr Milliseconds kGraceInAFlood{20};
 constexpr Milliseconds kBlockedForStrangers{1'000};
 
 }  // namespace
@@ -57,18 +61,21 @@ struct ConnectionBook::Census {
 // nullopt: it stays. `any_may_go`: not only strangers.
 std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
                                                                    const Connection& connection,
-                                                                   bool any_may_go,
+                                                                   Newcomer newcomer,
                                                                    TimePoint now) const {
   const auto since = [now](TimePoint then) {
     return std::chrono::duration_cast<Milliseconds>(now - then);
   };
   const bool known = is_known(connection.address, now);
+  const bool any_may_go = newcomer.known || newcomer.of_that_address;
   if (!connection.authenticated) {
-    if (known && !any_may_go) return std::nullopt;
+    const Milliseconds age = since(connection.arrived);
+    const bool has_grace = known || !newcomer.known;
+    const Milliseconds grace = newcomer.in_a_flood ? kGraceInAFlood : kGrace;
+    if ((known && !any_may_go) || (has_grace && age < grace)) return std::nullopt;
     const bool waits = connection.stage == Stage::kWaiting;
     const int kind = known ? (waits ? 3 : 4) : (waits ? 1 : 2);
-    return Candidate{kind, since(connection.arrived), connection.number, id,
-                     EvictionCause::kOldestUnauthenticated};
+    return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};
   }
   const Milliseconds still = since(connection.since);
   if (connection.stage == Stage::kIdle) {
@@ -79,26 +86,29 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
   return Candidate{4, still, connection.number, id, EvictionCause::kSlowReader};
 }
 
-ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, bool known,
+ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, Newcomer newcomer,
                                               TimePoint now) const {
   Census census;
+  Newcomer neighbour = newcomer;
+  neighbour.of_that_address = true;
   for (const auto& [id, connection] : connections_) {
     if (connection.evicted || connection.admin) continue;
     const bool same = connection.address == address;
     ++census.all;
     census.of_address += same ? 1 : 0;
-    if (const auto would = candidate(id, connection, known, now)) {
+    if (const auto would = candidate(id, connection, newcomer, now)) {
       Census::offer(census.first, *would);
     }
     if (!same) continue;
-    if (const auto would = candidate(id, connection, true, now)) {
+    if (const auto would = candidate(id, connection, neighbour, now)) {
       Census::offer(census.first_of_address, *would);
     }
   }
   return census;
 }
 
-ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address, TimePoint now) {
+ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address, TimePoint now,
+                                               bool in_a_flood) {
   const auto inside = [&](const Network& network) { return network.contains(address); };
   if (!limits_.allowed.empty() &&
       std::none_of(limits_.allowed.begin(), limits_.allowed.end(), inside)) {
@@ -106,7 +116,7 @@ ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address
   }
   const bool known = is_known(address, now);
   const std::size_t reserve = known ? 0 : limits_.connections / kReservedPart;
-  const Census who = census(address, known, now);
+  const Census who = census(address, {known, false, in_a_flood}, now);
   const bool address_full = who.of_address >= limits_.per_address;
   Arrival arrival;
   if (address_full || who.all >= limits_.connections - reserve) {

@@ -31,6 +31,9 @@ constexpr int kRoomInAPause = 16;
 constexpr int kDescriptorsKept = 64;  // for polls, files and logs, however many connections come
 constexpr std::size_t kEvents = 256;
 constexpr std::size_t kParkedMax = 4096;
+constexpr std::size_t kDoorMax = 128;
+constexpr std::size_t kDoorInAFlood = 64;
+constexpr Milliseconds kDoorInterval{5};
 
 // Descriptors above it are not for connections.
 int descriptors_for_connections() {
@@ -140,18 +143,22 @@ void ConnectionGate::run() {
         look_at(fd, (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
       }
     }
-    sweep(Clock::now());
+    const TimePoint now = Clock::now();
+    if (!door_.empty() && now >= door_seen_ + kDoorInterval) look_at_the_door(now);
+    sweep(now);
   }
   sockets_.clear();
+  door_.clear();
   while (!waiting_.empty()) drop_waiting(waiting_.begin()->first);
 }
 
 // Milliseconds until there is something to do of our own accord.
 int ConnectionGate::patience(TimePoint now) const {
   const std::scoped_lock lock(mutex_);
-  if (!paused_ && book_.open() == 0 && parked_.empty()) return -1;
+  if (!paused_ && book_.open() == 0 && parked_.empty() && door_.empty()) return -1;
   TimePoint next = swept_ + kSweepInterval;
   if (paused_) next = std::min(next, paused_until_);
+  if (!door_.empty()) next = std::min(next, door_seen_ + kDoorInterval);
   const auto left = std::chrono::duration_cast<Milliseconds>(next - now).count();
   return static_cast<int>(std::max<std::int64_t>(left + 1, 0));
 }
@@ -173,29 +180,64 @@ void ConnectionGate::accept_some(const ListeningSocket& socket) {
       connection.reset();
       return pause_for_descriptors();
     }
-    admit(std::move(connection), peer_of(address), socket.admin);
+    Comer comer{std::move(connection), peer_of(address), socket.admin,
+                Clock::now() + request_timeout()};
+    if (const auto refused = admit(comer)) let_wait(std::move(comer), *refused);
   }
 }
 
-void ConnectionGate::admit(Descriptor connection, const PeerAddress& peer, bool admin) {
-  const int fd = connection.get();
+std::optional<RefusalCause> ConnectionGate::admit(Comer& comer) {
+  const int fd = comer.connection.get();
   ConnectionBook::Arrival arrival;
   {
     const std::scoped_lock lock(mutex_);
     const TimePoint now = Clock::now();
-    const TimePoint until = now + request_timeout_;
-    arrival = admin ? book_.arrive_admin(fd, now) : book_.arrive(fd, peer, now);
-    if (arrival.refused) {
-      ++counts_.refused.at(static_cast<std::size_t>(*arrival.refused));
-      if (arrival.refused == RefusalCause::kNetwork) return reset_on_close(fd);
-      return park(std::move(connection), until);
-    }
-    origins_[fd] = {peer, admin, era_, until, false};
+    arrival = comer.admin ? book_.arrive_admin(fd, now)
+                          : book_.arrive(fd, comer.peer, now, door_.size() >= kDoorInAFlood);
+    if (arrival.refused) return arrival.refused;
+    origins_[fd] = {comer.peer, comer.admin, era_, comer.until, false};
   }
   if (arrival.evicted) carry_out(*arrival.evicted);
   tune(fd);
-  waiting_[connection.release()] = {!plain_ && !admin, false};
+  waiting_[comer.connection.release()] = {!plain_ && !comer.admin, false};
   look_at(fd, false);  // who is in a hurry has said it already
+  return std::nullopt;
+}
+
+// There may be room in a moment: when somebody has been served, or has wasted his time.
+void ConnectionGate::let_wait(Comer comer, RefusalCause cause) {
+  const bool for_now = cause == RefusalCause::kTotalCap || cause == RefusalCause::kAddressCap;
+  if (!for_now) return turn_away(std::move(comer), cause);
+  door_.push_back(std::move(comer));
+  if (door_.size() <= kDoorMax) return;
+  turn_away(std::move(door_.front()), cause);
+  door_.pop_front();
+}
+
+// Who came last first: in a flood the others have wasted their time, and in a burst all get in
+// soon. Where one cannot come in, one of another address may.
+void ConnectionGate::look_at_the_door(TimePoint now) {
+  door_seen_ = now;
+  std::map<PeerAddress, RefusalCause> refused;
+  for (std::size_t at = door_.size(); at-- > 0;) {
+    Comer& comer = door_.at(at);
+    auto cause = refused.find(comer.peer);
+    if (cause == refused.end()) {
+      const auto now_refused = admit(comer);
+      if (now_refused) cause = refused.emplace(comer.peer, *now_refused).first;
+    }
+    const bool is_in = cause == refused.end();
+    if (!is_in && now < comer.until) continue;
+    if (!is_in) turn_away(std::move(comer), cause->second);
+    door_.erase(door_.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+}
+
+void ConnectionGate::turn_away(Comer comer, RefusalCause cause) {
+  const std::scoped_lock lock(mutex_);
+  ++counts_.refused.at(static_cast<std::size_t>(cause));
+  if (cause == RefusalCause::kNetwork) return reset_on_close(comer.connection.get());
+  park(std::move(comer.connection), comer.until);
 }
 
 // Told once for each time that more has come: what is not taken away would be told for ever.
@@ -372,6 +414,11 @@ void ConnectionGate::forget(int fd, bool and_park) {
     }
   }
   origins_.erase(origin);
+}
+
+Milliseconds ConnectionGate::request_timeout() const {
+  const std::scoped_lock lock(mutex_);
+  return request_timeout_;
 }
 
 PortCounts ConnectionGate::counts() const {

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -66,7 +67,17 @@ class ConnectionGate {
   void run();
   void watch_ports(bool watch);
   void accept_some(const ListeningSocket& socket);
-  void admit(Descriptor connection, const PeerAddress& peer, bool admin);
+  struct Comer {
+    Descriptor connection;
+    PeerAddress peer;
+    bool admin = false;
+    TimePoint until = {};
+  };
+  // What is refused for now stays in `comer`.
+  [[nodiscard]] std::optional<RefusalCause> admit(Comer& comer);
+  void let_wait(Comer comer, RefusalCause cause);
+  void look_at_the_door(TimePoint now);
+  void turn_away(Comer comer, RefusalCause cause);
   void look_at(int fd, bool ended);
   void watch(int fd);
   void give_away(int fd, bool tls);
@@ -78,6 +89,7 @@ class ConnectionGate {
   void pause_for_descriptors();
   void sweep(TimePoint now);
   [[nodiscard]] int patience(TimePoint now) const;
+  [[nodiscard]] Milliseconds request_timeout() const;
   void wake() const;
 
   std::vector<ListeningSocket> sockets_;
@@ -89,6 +101,8 @@ class ConnectionGate {
   int descriptors_max_;
   // Of the gate's thread alone.
   std::map<int, Waiting> waiting_;
+  std::deque<Comer> door_;  // there was no room for them yet; the first came first
+  TimePoint door_seen_;
   TimePoint swept_;
   TimePoint paused_until_;
   std::atomic<bool> paused_{false};  // written by the gate's thread alone

@@ -7,10 +7,10 @@
 //   1. strangers that wait, 2. strangers that are served and not authenticated, 3. known addresses
 //   that wait, 4. known addresses that are served and not authenticated, and readers that do not
 //   read, 5. who is idle; in each, who has wasted most time first.
-// A full address makes room among its own. Strangers make no room among known addresses, except
-// where a reader has not read for a second, and cannot take the last eighth. Nobody is closed while
-// there is room, but for having used up his time.
-// Threads: one at a time.
+// Within the first 500 ms (in a flood 20) nobody of 1 to 4 goes, but a stranger for a known
+// address. A full address makes room among its own. Strangers make no room among known addresses,
+// except where a reader has not read for a second, and cannot take the last eighth. Nobody is
+// closed while there is room, but for having used up his time. Threads: one at a time.
 #pragma once
 
 #include <array>
@@ -74,15 +74,17 @@ class ConnectionBook {
     friend bool operator==(const Eviction&, const Eviction&) = default;
   };
   struct Arrival {
-    std::optional<RefusalCause> refused;  // else it is admitted
-    std::optional<Eviction> evicted;      // who was closed for it
+    // Else it is admitted. kTotalCap, kAddressCap: for now; trying again may help.
+    std::optional<RefusalCause> refused;
+    std::optional<Eviction> evicted;  // who was closed for it
   };
 
   explicit ConnectionBook(ConnectionLimits limits) : limits_(std::move(limits)) {}
   void set_limits(ConnectionLimits limits) { limits_ = std::move(limits); }
 
-  // A connection wants in.
-  [[nodiscard]] Arrival arrive(Id id, const PeerAddress& address, TimePoint now);
+  // A connection wants in. `in_a_flood`: many others wait for a place, too.
+  [[nodiscard]] Arrival arrive(Id id, const PeerAddress& address, TimePoint now,
+                               bool in_a_flood = false);
   // At the admin address, beside all limits: only the oldest of kAdminMax makes room.
   [[nodiscard]] Arrival arrive_admin(Id id, TimePoint now);
   // Descriptors ran out: the one that waits longest, if any does.
@@ -123,9 +125,14 @@ class ConnectionBook {
   struct Candidate;
   struct Census;
 
+  struct Newcomer {
+    bool known;
+    bool of_that_address;
+    bool in_a_flood;
+  };
   [[nodiscard]] std::optional<Candidate> candidate(Id id, const Connection& connection,
-                                                   bool any_may_go, TimePoint now) const;
-  [[nodiscard]] Census census(const PeerAddress& address, bool known, TimePoint now) const;
+                                                   Newcomer newcomer, TimePoint now) const;
+  [[nodiscard]] Census census(const PeerAddress& address, Newcomer newcomer, TimePoint now) const;
   [[nodiscard]] std::optional<EvictionCause> time_is_up(const Connection& connection,
                                                         TimePoint now) const;
   void find_old_snapshots(std::vector<Eviction>& to);

@@ -5,6 +5,7 @@ import pathlib
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from crowd import Crowd, client_hello, connect_from, wait_until
@@ -38,9 +39,16 @@ def test_the_scraper_gets_through_while_others_hold_all_they_can(rig, first, add
             assert rig.scrape().status == 200
         grown = counted(rig, "evicted", "oldest_unauthenticated") - before
         refused = rig.scrape().counter("bao_exporter_connections_refused_total")
-        assert grown + refused > 100
+        assert grown + refused > 20
     wait_until(lambda: rig.scrape().value("bao_exporter_connections", state="open") <= 2, 3,
                "who went is forgotten")
+
+
+def test_a_burst_of_scrapes_from_one_address_is_served_whole(rig):
+    """Five times as many at once as the address has places: they wait for one."""
+    with ThreadPoolExecutor(40) as crowd:
+        answers = list(crowd.map(lambda _: rig.scrape(timeout=5).status, range(120)))
+    assert answers == [200] * 120
 
 
 def test_who_has_to_go_is_not_told_until_its_time_is_up(rig):
@@ -70,8 +78,8 @@ def test_a_reader_that_does_not_read_is_closed_after_the_request_timeout(make_ri
     reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
                    + SCRAPE_TOKEN.encode() + b"\r\n\r\n")
     began = time.monotonic()
-    wait_until(lambda: counted(rig, "evicted", "slow_reader") == 1, 6, "it is closed")
-    assert 1.5 < time.monotonic() - began < 4
+    wait_until(lambda: counted(rig, "evicted", "slow_reader") == 1, 8, "it is closed")
+    assert 1.5 < time.monotonic() - began < 6
     reader.settimeout(2)
     with pytest.raises((ConnectionError, ssl.SSLError)):
         while reader.recv(65536):

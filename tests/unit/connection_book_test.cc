@@ -110,6 +110,33 @@ TEST_CASE("a full address makes room among its own, whoever else is there") {
   CHECK(arrival.evicted == Eviction{0, Cause::kOldestUnauthenticated});
 }
 
+TEST_CASE("a burst from one address does not push itself out, but waits for who is served") {
+  ConnectionBook book(limits(100, 3));
+  for (int id = 0; id < 3; ++id) {
+    REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
+    if (id > 0) book.served(id);
+  }
+  CHECK(book.arrive(50, address(7), at(499)).refused == RefusalCause::kAddressCap);
+  book.leave(2);
+  CHECK_FALSE(book.arrive(50, address(7), at(499)).refused);
+  CHECK(book.arrive(51, address(7), at(500)).evicted == Eviction{0, Cause::kOldestUnauthenticated});
+}
+
+TEST_CASE("in a flood twenty milliseconds are all that anybody gets") {
+  ConnectionBook book(limits(100, 2));
+  for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
+  CHECK(book.arrive(50, address(7), at(19), true).refused == RefusalCause::kAddressCap);
+  CHECK(book.arrive(50, address(7), at(20), true).evicted.has_value());
+}
+
+TEST_CASE("for a known address a stranger goes however short it was there") {
+  ConnectionBook book(limits(2, 2));
+  make_known(book, 7);
+  for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(8 + id), at(0)).refused);
+  CHECK(book.arrive(50, address(9), at(1)).refused == RefusalCause::kTotalCap);
+  CHECK(book.arrive(50, address(7), at(1)).evicted == Eviction{0, Cause::kOldestUnauthenticated});
+}
+
 TEST_CASE("a full address whose clients are all being answered and read refuses another") {
   ConnectionBook book(limits(100, 2));
   for (int id = 0; id < 2; ++id) {

@@ -66,7 +66,7 @@ TEST_CASE("a stranger makes room by the oldest that waits, not by one that is se
   ConnectionBook book(limits(16, 16));
   fill_with_strangers(book, 14, false);
   book.served(0);
-  const auto arrival = book.arrive(50, address(7), at(100));
+  const auto arrival = book.arrive(50, address(7), at(600));
   CHECK_FALSE(arrival.refused);
   CHECK(arrival.evicted == Eviction{1, Cause::kOldestUnauthenticated});
   CHECK(book.is_evicted(1));
@@ -106,7 +106,7 @@ TEST_CASE("a full address makes room among its own, whoever else is there") {
   ConnectionBook book(limits(100, 3));
   for (int id = 0; id < 3; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(id + 10)).refused);
   REQUIRE_FALSE(book.arrive(10, address(8), at(0)).refused);
-  const auto arrival = book.arrive(50, address(7), at(100));
+  const auto arrival = book.arrive(50, address(7), at(600));
   CHECK(arrival.evicted == Eviction{0, Cause::kOldestUnauthenticated});
 }
 
@@ -152,12 +152,12 @@ TEST_CASE("who does not read makes room for who comes, after him who waits") {
     REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
     authenticate(book, id, 10);
   }
-  book.progressed(1, 1000, at(95));
+  book.progressed(1, 1000, at(595));
   REQUIRE_FALSE(book.arrive(2, address(7), at(20)).refused);
-  CHECK(book.arrive(3, address(7), at(100)).evicted == Eviction{2, Cause::kOldestUnauthenticated});
+  CHECK(book.arrive(3, address(7), at(600)).evicted == Eviction{2, Cause::kOldestUnauthenticated});
   book.served(3);
-  authenticate(book, 3, 100);
-  CHECK(book.arrive(4, address(7), at(101)).evicted == Eviction{0, Cause::kSlowReader});
+  authenticate(book, 3, 600);
+  CHECK(book.arrive(4, address(7), at(601)).evicted == Eviction{0, Cause::kSlowReader});
 }
 
 TEST_CASE("of who is idle between requests, the longest goes, and only for a known address") {

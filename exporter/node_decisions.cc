@@ -128,6 +128,9 @@ void NodeBook::decide_cluster(std::size_t cluster, TimePoint now, WallTime wall,
                                         node.latest.reason == ErrorCode::kTokenRejected);
   }
   const std::vector<Verdict> verdicts = arbitrate(claims);
+  const bool disputed = std::count_if(claims.begin(), claims.end(), [](const ActiveClaim& claim) {
+                          return claim.claims_active;
+                        }) > 1;
   const bool several = std::any_of(verdicts.begin(), verdicts.end(),
                                    [](const Verdict& verdict) { return verdict.confirmed; });
   for (std::size_t i = 0; i < members.nodes.size(); ++i) {
@@ -140,6 +143,8 @@ void NodeBook::decide_cluster(std::size_t cluster, TimePoint now, WallTime wall,
     settle(node, refusal, wall);
     // Of two that are confirmed either may be the newer one at the next publication.
     node.claim_confirmed = several && claims[i].claims_active && !verdicts[i].withheld;
+    // What stayed when it was questioned last time says nothing about the next who questions it.
+    if (!disputed) node.claim_looked_twice = false;
     if (!verdicts[i].ask_again) continue;
     node.claim_questioned = true;
     ask_again.push_back(members.nodes[i]);

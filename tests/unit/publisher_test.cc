@@ -303,6 +303,30 @@ TEST_CASE(
   CHECK(running.body().values("only_here").size() == 1);
 }
 
+TEST_CASE("a claim that stayed in one dispute is questioned again in the next") {
+  RunningPublisher running(2);
+  const auto claims = [] { return active("", "only_here 1\n"); };
+  // Neither has a term. Asked again, both say so again: there are two.
+  running.round({claims(), claims()}, 0);
+  running.drain();
+  REQUIRE(running.asked_again() == std::vector<std::size_t>{1});
+  for (const std::size_t target : {1U, 0U}) {
+    running.started({target});
+    running.ended(target, claims(), /*second_look=*/true, 10 + static_cast<int>(target));
+    running.drain();
+  }
+  (void)running.asked_again();
+  CHECK(running.body().values("only_here").size() == 2);
+  // It is over, then another begins: what was said in the first is no answer to it.
+  running.round({standby(), claims()}, 1'000);
+  running.drain();
+  CHECK(running.body().values("only_here").size() == 1);
+  running.round({claims(), claims()}, 2'000);
+  running.drain();
+  CHECK(running.asked_again() == std::vector<std::size_t>{1});
+  CHECK(running.body().values("only_here").size() == 1);
+}
+
 TEST_CASE("an active node whose metrics fail still supersedes an older claim") {
   RunningPublisher running(2);
   running.round({active(kEarly, "only_here 1\n"), standby()});

@@ -407,7 +407,7 @@ def reload_good():
     more = wait(lambda: up(nodes[1]) and up(nodes[0]), 5, "the second node is up")
     assert main_pid() == pid
     assert names[0].asked
-    assert re.search(r'msg="?reload"? why=SIGHUP result=done', journal()), journal()[-800:]
+    assert re.search(r'msg="?reload"? why=SIGHUP changed=\S+ result=done', journal()), journal()[-800:]
     assert value("bao_exporter_config_last_reload_successful") == 1
     return f"systemctl reload {took} ms, the new node is served {more} ms later"
 

@@ -21,7 +21,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/fault"))
+sys.path[:0] = [str(ROOT / "tests/fault"), str(ROOT / "tests/fake")]
 
 from fake_node import Certificates, FakeNode, exposition, family  # noqa: E402
 

@@ -69,7 +69,7 @@ bool out_of_descriptors(int error) {
 }  // namespace
 
 ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
-                               ConnectionLimits limits, HandOver hand_over)
+                               const ConnectionLimits& limits, HandOver hand_over)
     : sockets_(std::move(sockets)),
       plain_(plain),
       hand_over_(std::move(hand_over)),

@@ -28,7 +28,7 @@ class ConnectionGate {
   using HandOver = std::function<bool(int fd, bool tls)>;
 
   // `plain`: no TLS at any address.
-  ConnectionGate(std::vector<ListeningSocket> sockets, bool plain, ConnectionLimits limits,
+  ConnectionGate(std::vector<ListeningSocket> sockets, bool plain, const ConnectionLimits& limits,
                  HandOver hand_over);
   ~ConnectionGate();
   ConnectionGate(const ConnectionGate&) = delete;

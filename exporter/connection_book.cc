@@ -19,6 +19,17 @@ constexpr Milliseconds kGrace{500};
 constexpr Milliseconds kGraceInAFlood{20};
 constexpr Milliseconds kBlockedForStrangers{1'000};
 
+// Of those that were not evicted and that `takes` takes, the first to arrive; null: there is none.
+template <typename Connections, typename Takes>
+auto oldest_of(const Connections& connections, Takes takes) {
+  const typename Connections::value_type* oldest = nullptr;
+  for (const auto& one : connections) {
+    if (one.second.evicted || !takes(one.second)) continue;
+    if (oldest == nullptr || one.second.number < oldest->second.number) oldest = &one;
+  }
+  return oldest;
+}
+
 }  // namespace
 
 std::string_view refusal_cause_name(RefusalCause cause) noexcept {
@@ -58,7 +69,7 @@ struct ConnectionBook::Census {
   }
 };
 
-// nullopt: it stays. `any_may_go`: not only strangers.
+// nullopt: it stays.
 std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
                                                                    const Connection& connection,
                                                                    Newcomer newcomer,
@@ -136,15 +147,13 @@ ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address
 
 ConnectionBook::Arrival ConnectionBook::arrive_admin(Id id, TimePoint now) {
   Arrival arrival;
-  std::size_t count = 0;
-  const auto* oldest = static_cast<const std::pair<const Id, Connection>*>(nullptr);
-  for (const auto& one : connections_) {
-    if (!one.second.admin || one.second.evicted) continue;
-    ++count;
-    if (oldest == nullptr || one.second.number < oldest->second.number) oldest = &one;
-  }
-  if (count >= kAdminMax) {
-    arrival.evicted = evict(oldest->first, EvictionCause::kOldestUnauthenticated);
+  const auto is_admin = [](const Connection& connection) { return connection.admin; };
+  const auto count = std::count_if(connections_.begin(), connections_.end(), [&](const auto& one) {
+    return !one.second.evicted && is_admin(one.second);
+  });
+  if (static_cast<std::size_t>(count) >= kAdminMax) {
+    arrival.evicted =
+        evict(oldest_of(connections_, is_admin)->first, EvictionCause::kOldestUnauthenticated);
   }
   Connection& connection = connections_[id];
   connection.admin = true;
@@ -154,11 +163,9 @@ ConnectionBook::Arrival ConnectionBook::arrive_admin(Id id, TimePoint now) {
 }
 
 std::optional<ConnectionBook::Eviction> ConnectionBook::make_room() {
-  const auto* oldest = static_cast<const std::pair<const Id, Connection>*>(nullptr);
-  for (const auto& one : connections_) {
-    if (one.second.evicted || one.second.stage != Stage::kWaiting) continue;
-    if (oldest == nullptr || one.second.number < oldest->second.number) oldest = &one;
-  }
+  const auto* oldest = oldest_of(connections_, [](const Connection& connection) {
+    return connection.stage == Stage::kWaiting;
+  });
   if (oldest == nullptr) return std::nullopt;
   return evict(oldest->first, EvictionCause::kOldestUnauthenticated);
 }

@@ -1,5 +1,7 @@
 #include "bao_exporter/run.h"
 
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
@@ -130,6 +132,8 @@ int cli::report(const ConfigOutcome& outcome) {
 }
 
 int run(int argc, char** argv) {
+  // Two hundred threads that wait mostly: more than two heaps would only keep what nobody uses.
+  (void)::mallopt(M_ARENA_MAX, 2);
   // First of all; libcurl would write the keys of our TLS sessions there.
   ::unsetenv("SSLKEYLOGFILE");
   wipe_what_libraries_free();

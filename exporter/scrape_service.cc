@@ -36,13 +36,13 @@ std::string_view words_for(int status) {
 }
 
 // gzip: the snapshot's part was compressed once, what follows is the final block of one member.
-Rope compressed(const DeflatedPart& part, std::shared_ptr<const void> owner,
-                std::string_view tail) {
+Rope compressed(const DeflatedPart& part, std::shared_ptr<const void> owner, OwnTail::Text tail) {
   Rope rope;
   rope.append(gzip_header());
   rope.append(part.bytes);
   rope.own(std::move(owner));
-  add_text(rope, deflate_tail(part, tail));
+  rope.append(*tail);
+  rope.own(std::move(tail));
   return rope;
 }
 
@@ -131,7 +131,8 @@ void serve_open_metrics(const std::string& text, std::uint64_t hash_seed, bool g
 void serve_alone(const std::shared_ptr<const ServedText>& text, bool gzip, Reply& reply) {
   say_what_it_is(reply, kExpositionType, gzip);
   if (gzip) {
-    reply.body = compressed(text->deflated(), text, {});
+    const DeflatedPart& part = text->deflated();
+    reply.body = compressed(part, text, std::make_shared<std::string>(deflate_tail(part, {})));
   } else {
     reply.body.append(text->rope());
     reply.body.own(text);
@@ -146,6 +147,7 @@ ScrapeService::ScrapeService(const Slot<Snapshot>& snapshots, const Slot<ScrapeT
       tokens_(tokens),
       facts_(facts),
       metrics_(metrics),
+      own_([this](TimePoint now) { return metrics_.render("bao_exporter_process_", now); }),
       hash_seed_(std::random_device()()) {}
 
 Reply ScrapeService::answer(const HttpRequest& request, TimePoint now) {
@@ -302,27 +304,32 @@ void ScrapeService::serve_metrics(const Admission& admission, TimePoint now, Rep
   if (snapshot == nullptr) return say_unavailable(reply, std::string(kStarting));
   reply.generation = snapshot->generation();
   const bool overdue = snapshot->overdue_at(now);
-  std::string own = metrics_.render("bao_exporter_process_", now);
+  const auto theirs = [&] {
+    return overdue ? std::string(snapshot->overdue_text()) : snapshot->body().to_string();
+  };
   if (admission.open_metrics) {
-    const std::string theirs =
-        overdue ? std::string(snapshot->overdue_text()) : snapshot->body().to_string();
-    return serve_open_metrics(theirs + own, hash_seed_, admission.gzip, reply);
+    return serve_open_metrics(theirs() + *own_.text(now), hash_seed_, admission.gzip, reply);
   }
   say_what_it_is(reply, kExpositionType, admission.gzip);
   if (admission.gzip) {
     gzip_asked_();
-    reply.body = overdue ? compressed_alone(std::string(snapshot->overdue_text()) + own)
-                         : compressed(snapshot->deflated(), snapshot, own);
+    if (overdue) {
+      reply.body = compressed_alone(theirs() + *own_.text(now));
+    } else {
+      const DeflatedPart& part = snapshot->deflated();
+      reply.body = compressed(part, snapshot, own_.deflated(part, snapshot->generation(), now));
+    }
     return;
   }
   if (overdue) {
     reply.body.append(snapshot->overdue_text());
-    reply.body.own(snapshot);
   } else {
     reply.body.append(snapshot->body());
-    reply.body.own(snapshot);
   }
-  add_text(reply.body, std::move(own));
+  reply.body.own(snapshot);
+  const OwnTail::Text own = own_.text(now);
+  reply.body.append(*own);
+  reply.body.own(own);
 }
 
 }  // namespace bao_exporter

@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <array>
+#include <memory>
 
 #include "bao_exporter/check.h"
 
@@ -26,20 +27,23 @@ class Deflater {
   Deflater& operator=(const Deflater&) = delete;
 
   void feed(std::string_view text, int flush, std::string& out) {
-    std::array<char, 65536> buffer;
     // zlib does not write through next_in.
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));  // NOLINT
     stream_.avail_in = static_cast<uInt>(text.size());
     do {
-      stream_.next_out = reinterpret_cast<Bytef*>(buffer.data());  // NOLINT
-      stream_.avail_out = static_cast<uInt>(buffer.size());
+      stream_.next_out = reinterpret_cast<Bytef*>(buffer_.get());  // NOLINT
+      stream_.avail_out = kBufferBytes;
       BAO_CHECK(::deflate(&stream_, flush) != Z_STREAM_ERROR);
-      out.append(buffer.data(), buffer.size() - stream_.avail_out);
+      out.append(buffer_.get(), kBufferBytes - stream_.avail_out);
     } while (stream_.avail_out == 0);
   }
 
  private:
+  static constexpr std::size_t kBufferBytes = std::size_t{16} << 10;
+
   z_stream stream_{};
+  // On the stack it would stay with each thread that packs.
+  std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(kBufferBytes);  // NOLINT
 };
 
 std::uint32_t crc_of(std::string_view text, std::uint32_t before) {

@@ -15,6 +15,7 @@
 #include "bao_exporter/front_door.h"
 #include "bao_exporter/merge.h"
 #include "bao_exporter/own_metrics.h"
+#include "bao_exporter/own_tail.h"
 #include "bao_exporter/service_discovery.h"
 #include "bao_exporter/slot.h"
 #include "bao_exporter/snapshot.h"
@@ -68,6 +69,7 @@ class ScrapeService {
   const Slot<PortFacts>& facts_;
   std::function<void()> gzip_asked_ = [] {};
   OwnMetrics& metrics_;
+  OwnTail own_;
   std::uint64_t hash_seed_;
   std::mutex limiter_mutex_;
   AuthLimiter limiter_;  // under it

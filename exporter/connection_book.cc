@@ -82,9 +82,11 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
   if (!connection.authenticated) {
     const Milliseconds age = since(connection.arrived);
     const bool has_grace = known || !newcomer.known;
-    const Milliseconds grace = newcomer.in_a_flood ? kGraceInAFlood : kGrace;
-    if ((known && !any_may_go) || (has_grace && age < grace)) return std::nullopt;
     const bool waits = connection.stage == Stage::kWaiting;
+    // Whoever means well says its greeting at once.
+    const bool is_behind = newcomer.in_a_flood && newcomer.has_spoken && waits;
+    const Milliseconds grace = newcomer.in_a_flood ? kGraceInAFlood : kGrace;
+    if ((known && !any_may_go) || (has_grace && !is_behind && age < grace)) return std::nullopt;
     const int kind = known ? (waits ? 3 : 4) : (waits ? 1 : 2);
     return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};
   }
@@ -119,7 +121,10 @@ ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, Newcom
 }
 
 ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address, TimePoint now,
-                                               bool in_a_flood) {
+                                               ArrivalQueue queue) {
+  const bool begins = queue.waiting >= kWaitingInAFlood || queue.longest >= kWaitInAFlood;
+  // Were it over as soon as fewer wait, those few, the first to come, would wait for ever.
+  flooded_ = begins || (flooded_ && queue.waiting > 0);
   const auto inside = [&](const Network& network) { return network.contains(address); };
   if (!limits_.allowed.empty() &&
       std::none_of(limits_.allowed.begin(), limits_.allowed.end(), inside)) {
@@ -127,7 +132,7 @@ ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address
   }
   const bool known = is_known(address, now);
   const std::size_t reserve = known ? 0 : limits_.connections / kReservedPart;
-  const Census who = census(address, {known, false, in_a_flood}, now);
+  const Census who = census(address, {known, false, flooded_, queue.has_spoken}, now);
   const bool address_full = who.of_address >= limits_.per_address;
   Arrival arrival;
   if (address_full || who.all >= limits_.connections - reserve) {

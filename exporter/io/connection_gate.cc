@@ -31,8 +31,7 @@ constexpr int kRoomInAPause = 16;
 constexpr int kDescriptorsKept = 64;  // for polls, files and logs, however many connections come
 constexpr std::size_t kEvents = 256;
 constexpr std::size_t kParkedMax = 4096;
-constexpr std::size_t kDoorMax = 128;
-constexpr std::size_t kDoorInAFlood = 64;
+constexpr std::size_t kDoorMax = 1024;
 constexpr Milliseconds kDoorInterval{5};
 
 // Descriptors above it are not for connections.
@@ -54,6 +53,20 @@ Descriptor ended_stream() {
   BAO_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
   ::close(ends[1]);
   return Descriptor(ends[0]);
+}
+
+// Looks, but takes nothing away: the worker reads it. kOther: it is gone, or no client of ours.
+Greeting greeting_of(int fd, bool tls) {
+  std::array<char, kGreetingBytes> first{};
+  const ssize_t seen = ::recv(fd, first.data(), first.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (seen < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+    return Greeting::kUnfinished;
+  }
+  int there = 0;
+  if (seen <= 0 || ::ioctl(fd, FIONREAD, &there) != 0) return Greeting::kOther;
+  if (!tls) return Greeting::kWhole;
+  return judge_greeting({first.data(), static_cast<std::size_t>(seen)},
+                        static_cast<std::size_t>(std::max(there, 0)));
 }
 
 void tune(int fd) {
@@ -180,7 +193,7 @@ void ConnectionGate::accept_some(const ListeningSocket& socket) {
       connection.reset();
       return pause_for_descriptors();
     }
-    Comer comer{std::move(connection), peer_of(address), socket.admin,
+    Comer comer{std::move(connection), peer_of(address), socket.admin, Clock::now(),
                 Clock::now() + request_timeout()};
     if (const auto refused = admit(comer)) let_wait(std::move(comer), *refused);
   }
@@ -193,15 +206,22 @@ std::optional<RefusalCause> ConnectionGate::admit(Comer& comer) {
     const std::scoped_lock lock(mutex_);
     const TimePoint now = Clock::now();
     arrival = comer.admin ? book_.arrive_admin(fd, now)
-                          : book_.arrive(fd, comer.peer, now, door_.size() >= kDoorInAFlood);
+                          : book_.arrive(fd, comer.peer, now, queue(comer, now));
     if (arrival.refused) return arrival.refused;
     origins_[fd] = {comer.peer, comer.admin, era_, comer.until, false};
   }
   if (arrival.evicted) carry_out(*arrival.evicted);
   tune(fd);
-  waiting_[comer.connection.release()] = {!plain_ && !comer.admin, false};
+  const bool tls = is_tls(comer);
+  waiting_[comer.connection.release()] = {tls, false};
   look_at(fd, false);  // who is in a hurry has said it already
   return std::nullopt;
+}
+
+ArrivalQueue ConnectionGate::queue(const Comer& comer, TimePoint now) const {
+  if (door_.empty()) return {};
+  const auto longest = std::chrono::duration_cast<Milliseconds>(now - door_.front().since);
+  return {door_.size(), longest, comer.has_spoken};
 }
 
 // There may be room in a moment: when somebody has been served, or has wasted his time.
@@ -210,17 +230,37 @@ void ConnectionGate::let_wait(Comer comer, RefusalCause cause) {
   if (!for_now) return turn_away(std::move(comer), cause);
   door_.push_back(std::move(comer));
   if (door_.size() <= kDoorMax) return;
-  turn_away(std::move(door_.front()), cause);
-  door_.pop_front();
+  auto first =
+      std::find_if(door_.begin(), door_.end(), [](const Comer& one) { return !one.has_spoken; });
+  if (first == door_.end()) first = door_.begin();
+  turn_away(std::move(*first), cause);
+  door_.erase(first);
 }
 
-// Who came last first: in a flood the others have wasted their time, and in a burst all get in
-// soon. Where one cannot come in, one of another address may.
+// Who has said what a worker needs comes first, and among them who came last: in a flood the others
+// have wasted their time, and in a burst all get in soon.
 void ConnectionGate::look_at_the_door(TimePoint now) {
   door_seen_ = now;
+  listen_at_the_door();
+  admit_from_the_door(true, now);
+  admit_from_the_door(false, now);
+}
+
+// Who has gone finds that out when it is admitted.
+void ConnectionGate::listen_at_the_door() {
+  for (Comer& comer : door_) {
+    if (comer.has_spoken) continue;
+    const auto greeting = greeting_of(comer.connection.get(), is_tls(comer));
+    comer.has_spoken = greeting == Greeting::kWhole;
+  }
+}
+
+// Where one cannot come in, one of another address may.
+void ConnectionGate::admit_from_the_door(bool has_spoken, TimePoint now) {
   std::map<PeerAddress, RefusalCause> refused;
   for (std::size_t at = door_.size(); at-- > 0;) {
     Comer& comer = door_.at(at);
+    if (comer.has_spoken != has_spoken) continue;
     auto cause = refused.find(comer.peer);
     if (cause == refused.end()) {
       const auto now_refused = admit(comer);
@@ -249,27 +289,13 @@ void ConnectionGate::watch(int fd) {
   BAO_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
-// Looks, but takes nothing away: the worker reads it. `ended`: nothing more will come.
+// `ended`: nothing more will come.
 void ConnectionGate::look_at(int fd, bool ended) {
-  std::array<char, kGreetingBytes> first{};
-  const ssize_t seen = ::recv(fd, first.data(), first.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (seen < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
-    return watch(fd);
-  }
-  if (seen <= 0) return drop_waiting(fd);
   const bool tls = waiting_.at(fd).tls;
-  if (!tls) return give_away(fd, false);
-  int there = 0;
-  if (::ioctl(fd, FIONREAD, &there) != 0) return drop_waiting(fd);
-  switch (judge_greeting({first.data(), static_cast<std::size_t>(seen)},
-                         static_cast<std::size_t>(std::max(there, 0)))) {
-    case Greeting::kWhole:
-      return give_away(fd, true);
-    case Greeting::kOther:
-      return drop_waiting(fd);
-    case Greeting::kUnfinished:
-      return ended ? drop_waiting(fd) : watch(fd);
-  }
+  const Greeting greeting = greeting_of(fd, tls);
+  if (greeting == Greeting::kWhole) return give_away(fd, tls);
+  if (greeting == Greeting::kOther || ended) return drop_waiting(fd);
+  watch(fd);
 }
 
 void ConnectionGate::give_away(int fd, bool tls) {

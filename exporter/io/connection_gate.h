@@ -71,10 +71,16 @@ class ConnectionGate {
     Descriptor connection;
     PeerAddress peer;
     bool admin = false;
+    TimePoint since = {};
     TimePoint until = {};
+    bool has_spoken = false;
   };
   // What is refused for now stays in `comer`.
   [[nodiscard]] std::optional<RefusalCause> admit(Comer& comer);
+  [[nodiscard]] ArrivalQueue queue(const Comer& comer, TimePoint now) const;
+  [[nodiscard]] bool is_tls(const Comer& comer) const { return !plain_ && !comer.admin; }
+  void listen_at_the_door();
+  void admit_from_the_door(bool has_spoken, TimePoint now);
   void let_wait(Comer comer, RefusalCause cause);
   void look_at_the_door(TimePoint now);
   void turn_away(Comer comer, RefusalCause cause);

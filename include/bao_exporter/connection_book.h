@@ -59,6 +59,13 @@ struct ConnectionLimits {
   friend bool operator==(const ConnectionLimits&, const ConnectionLimits&) = default;
 };
 
+// Of who comes, and of those who have found no place yet.
+struct ArrivalQueue {
+  std::size_t waiting = 0;
+  Milliseconds longest{0};  // how long the first of them has waited
+  bool has_spoken = false;  // who comes has said enough for a worker to take it
+};
+
 class ConnectionBook {
  public:
   using Id = int;  // of whoever owns the sockets; not given again before leave()
@@ -67,6 +74,8 @@ class ConnectionBook {
   static constexpr std::size_t kSnapshotsMax = 3;  // beside the one that is served now
   static constexpr std::size_t kKnownMax = 1024;
   static constexpr std::size_t kAdminMax = 8;
+  static constexpr std::size_t kWaitingInAFlood = 64;
+  static constexpr Milliseconds kWaitInAFlood{100};
 
   struct Eviction {
     Id id;
@@ -82,9 +91,10 @@ class ConnectionBook {
   explicit ConnectionBook(ConnectionLimits limits) : limits_(std::move(limits)) {}
   void set_limits(ConnectionLimits limits) { limits_ = std::move(limits); }
 
-  // A connection wants in. `in_a_flood`: many others wait for a place, too.
+  // A connection wants in. There is a flood once kWaitingInAFlood wait, or one for kWaitInAFlood,
+  // and until nobody waits any more.
   [[nodiscard]] Arrival arrive(Id id, const PeerAddress& address, TimePoint now,
-                               bool in_a_flood = false);
+                               ArrivalQueue queue = {});
   // At the admin address, beside all limits: only the oldest of kAdminMax makes room.
   [[nodiscard]] Arrival arrive_admin(Id id, TimePoint now);
   // Descriptors ran out: the one that waits longest, if any does.
@@ -129,6 +139,7 @@ class ConnectionBook {
     bool known;
     bool of_that_address;
     bool in_a_flood;
+    bool has_spoken;
   };
   [[nodiscard]] std::optional<Candidate> candidate(Id id, const Connection& connection,
                                                    Newcomer newcomer, TimePoint now) const;
@@ -144,6 +155,7 @@ class ConnectionBook {
   std::map<Id, Connection> connections_;
   std::map<PeerAddress, TimePoint> known_;
   std::uint64_t arrivals_ = 0;
+  bool flooded_ = false;
 };
 
 }  // namespace bao_exporter

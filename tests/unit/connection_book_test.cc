@@ -125,8 +125,37 @@ TEST_CASE("a burst from one address does not push itself out, but waits for who 
 TEST_CASE("in a flood twenty milliseconds are all that anybody gets") {
   ConnectionBook book(limits(100, 2));
   for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
-  CHECK(book.arrive(50, address(7), at(19), true).refused == RefusalCause::kAddressCap);
-  CHECK(book.arrive(50, address(7), at(20), true).evicted.has_value());
+  const ArrivalQueue few{ConnectionBook::kWaitingInAFlood - 1, Milliseconds(99)};
+  const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
+  CHECK(book.arrive(50, address(7), at(20), few).refused == RefusalCause::kAddressCap);
+  CHECK(book.arrive(50, address(7), at(19), many).refused == RefusalCause::kAddressCap);
+  CHECK(book.arrive(50, address(7), at(20), many).evicted.has_value());
+}
+
+TEST_CASE("one that waits too long makes it a flood") {
+  ConnectionBook book(limits(100, 2));
+  for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
+  CHECK(book.arrive(50, address(7), at(100), {1, ConnectionBook::kWaitInAFlood}).evicted);
+}
+
+TEST_CASE("in a flood who has spoken comes before who is silent, however short that was there") {
+  ConnectionBook book(limits(100, 2));
+  for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
+  book.served(0);
+  const std::size_t many = ConnectionBook::kWaitingInAFlood;
+  CHECK(book.arrive(50, address(7), at(1), {1, {}, true}).refused);
+  CHECK(book.arrive(50, address(7), at(1), {many, {}, false}).refused);
+  CHECK(book.arrive(50, address(7), at(1), {many, {}, true}).evicted ==
+        Eviction{1, Cause::kOldestUnauthenticated});
+}
+
+TEST_CASE("a flood lasts until nobody waits, so that the first to wait get in, too") {
+  ConnectionBook book(limits(100, 2));
+  for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
+  REQUIRE(book.arrive(50, address(7), at(1), {ConnectionBook::kWaitingInAFlood, {}}).refused);
+  CHECK(book.arrive(50, address(7), at(20), {1, {}}).evicted.has_value());
+  CHECK(book.arrive(51, address(7), at(21), {1, {}}).evicted.has_value());
+  CHECK(book.arrive(52, address(7), at(50)).refused == RefusalCause::kAddressCap);
 }
 
 TEST_CASE("for a known address a stranger goes however short it was there") {

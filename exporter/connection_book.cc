@@ -1,6 +1,7 @@
 #include "bao_exporter/connection_book.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <set>
 
@@ -18,6 +19,7 @@ constexpr Milliseconds kBlocked{25};
 constexpr Milliseconds kGrace{500};
 constexpr Milliseconds kGraceInAFlood{20};
 constexpr Milliseconds kBlockedForStrangers{1'000};
+constexpr Milliseconds kSilence{5};  // then whoever has spoken comes before
 
 // Of those that were not evicted and that `takes` takes, the first to arrive; null: there is none.
 template <typename Connections, typename Takes>
@@ -80,12 +82,14 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
   const bool known = is_known(connection.address, now);
   const bool any_may_go = newcomer.known || newcomer.of_that_address;
   if (!connection.authenticated) {
-    const Milliseconds age = since(connection.arrived);
-    const bool has_grace = known || !newcomer.known;
     const bool waits = connection.stage == Stage::kWaiting;
+    Milliseconds age = since(connection.arrived);
+    // Where we are the slow ones, that is nobody's fault.
+    if (newcomer.in_a_flood && !waits && stalled_) age = std::min(age, stalled_(id));
+    const bool has_grace = known || !newcomer.known;
     // Whoever means well says its greeting at once.
-    const bool is_behind = newcomer.in_a_flood && newcomer.has_spoken && waits;
-    const Milliseconds grace = newcomer.in_a_flood ? kGraceInAFlood : kGrace;
+    const bool is_behind = newcomer.in_a_flood && newcomer.has_spoken && waits && age >= kSilence;
+    const Milliseconds grace = newcomer.in_a_flood ? grace_in_a_flood() : kGrace;
     if ((known && !any_may_go) || (has_grace && !is_behind && age < grace)) return std::nullopt;
     const int kind = known ? (waits ? 3 : 4) : (waits ? 1 : 2);
     return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};
@@ -122,7 +126,11 @@ ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, Newcom
 
 ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address, TimePoint now,
                                                ArrivalQueue queue) {
-  const bool begins = queue.waiting >= kWaitingInAFlood || queue.longest >= kWaitInAFlood;
+  constexpr int kAQuarter = 8;
+  constexpr std::chrono::seconds kLately{1};
+  const bool many_go = std::popcount(in_vain_) >= kAQuarter && now - in_vain_last_ <= kLately;
+  const bool begins =
+      queue.waiting >= kWaitingInAFlood || (queue.longest >= kWaitInAFlood && many_go);
   // Were it over as soon as fewer wait, those few, the first to come, would wait for ever.
   flooded_ = begins || (flooded_ && queue.waiting > 0);
   const auto inside = [&](const Network& network) { return network.contains(address); };
@@ -141,7 +149,7 @@ ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address
       arrival.refused = address_full ? RefusalCause::kAddressCap : RefusalCause::kTotalCap;
       return arrival;
     }
-    arrival.evicted = evict(first->id, first->cause);
+    arrival.evicted = evict(first->id, first->cause, now);
   }
   Connection& connection = connections_[id];
   connection.address = address;
@@ -158,7 +166,7 @@ ConnectionBook::Arrival ConnectionBook::arrive_admin(Id id, TimePoint now) {
   });
   if (static_cast<std::size_t>(count) >= kAdminMax) {
     arrival.evicted =
-        evict(oldest_of(connections_, is_admin)->first, EvictionCause::kOldestUnauthenticated);
+        evict(oldest_of(connections_, is_admin)->first, EvictionCause::kOldestUnauthenticated, now);
   }
   Connection& connection = connections_[id];
   connection.admin = true;
@@ -167,12 +175,12 @@ ConnectionBook::Arrival ConnectionBook::arrive_admin(Id id, TimePoint now) {
   return arrival;
 }
 
-std::optional<ConnectionBook::Eviction> ConnectionBook::make_room() {
+std::optional<ConnectionBook::Eviction> ConnectionBook::make_room(TimePoint now) {
   const auto* oldest = oldest_of(connections_, [](const Connection& connection) {
     return connection.stage == Stage::kWaiting;
   });
   if (oldest == nullptr) return std::nullopt;
-  return evict(oldest->first, EvictionCause::kOldestUnauthenticated);
+  return evict(oldest->first, EvictionCause::kOldestUnauthenticated, now);
 }
 
 void ConnectionBook::served(Id id) {
@@ -186,6 +194,11 @@ void ConnectionBook::answering(Id id, bool authenticated, std::uint64_t generati
   if (at == connections_.end()) return;
   Connection& connection = at->second;
   if (authenticated && !connection.admin) note_known(connection.address, now);
+  if (authenticated && !connection.authenticated) {
+    in_vain_ <<= 1;
+    took_.at(took_next_++ % took_.size()) =
+        std::chrono::duration_cast<Milliseconds>(now - connection.arrived);
+  }
   connection.authenticated = connection.authenticated || authenticated;
   connection.stage = Stage::kAnswering;
   connection.generation = generation;
@@ -208,6 +221,11 @@ void ConnectionBook::answered(Id id, TimePoint now) {
   at->second.since = now;
 }
 
+// Twice what those with a token took lately: this machine may be busy, or the scraper far away.
+Milliseconds ConnectionBook::grace_in_a_flood() const {
+  return std::clamp(2 * *std::max_element(took_.begin(), took_.end()), kGraceInAFlood, kGrace);
+}
+
 void ConnectionBook::leave(Id id) { connections_.erase(id); }
 
 std::optional<EvictionCause> ConnectionBook::time_is_up(const Connection& connection,
@@ -225,7 +243,7 @@ std::optional<EvictionCause> ConnectionBook::time_is_up(const Connection& connec
 }
 
 // Each snapshot is as large as all nodes' bodies: only so many are kept alive by who reads them.
-void ConnectionBook::find_old_snapshots(std::vector<Eviction>& to) {
+void ConnectionBook::find_old_snapshots(std::vector<Eviction>& to, TimePoint now) {
   std::set<std::uint64_t> held;
   for (const auto& [id, connection] : connections_) {
     if (!connection.evicted && connection.generation != 0) held.insert(connection.generation);
@@ -233,7 +251,7 @@ void ConnectionBook::find_old_snapshots(std::vector<Eviction>& to) {
   while (held.size() > kSnapshotsMax) {
     for (auto& [id, connection] : connections_) {
       if (connection.evicted || connection.generation != *held.begin()) continue;
-      to.push_back(evict(id, EvictionCause::kOldSnapshot));
+      to.push_back(evict(id, EvictionCause::kOldSnapshot, now));
     }
     held.erase(held.begin());
   }
@@ -243,9 +261,9 @@ std::vector<ConnectionBook::Eviction> ConnectionBook::sweep(TimePoint now) {
   std::vector<Eviction> evictions;
   for (const auto& [id, connection] : connections_) {
     if (connection.evicted) continue;
-    if (const auto cause = time_is_up(connection, now)) evictions.push_back(evict(id, *cause));
+    if (const auto cause = time_is_up(connection, now)) evictions.push_back(evict(id, *cause, now));
   }
-  find_old_snapshots(evictions);
+  find_old_snapshots(evictions, now);
   return evictions;
 }
 
@@ -278,8 +296,12 @@ void ConnectionBook::note_known(const PeerAddress& address, TimePoint now) {
                                 [](const auto& a, const auto& b) { return a.second < b.second; }));
 }
 
-ConnectionBook::Eviction ConnectionBook::evict(Id id, EvictionCause cause) {
+ConnectionBook::Eviction ConnectionBook::evict(Id id, EvictionCause cause, TimePoint now) {
   connections_.at(id).evicted = true;
+  if (cause == EvictionCause::kOldestUnauthenticated) {
+    in_vain_ = in_vain_ << 1 | 1;
+    in_vain_last_ = now;
+  }
   return {id, cause};
 }
 

@@ -17,6 +17,7 @@
 #include "bao_exporter/check.h"
 #include "bao_exporter/client_hello.h"
 #include "bao_exporter/log.h"
+#include "io/client_turn.h"
 #include "io/socket_address.h"
 
 namespace bao_exporter {
@@ -31,7 +32,7 @@ constexpr int kRoomInAPause = 16;
 constexpr int kDescriptorsKept = 64;  // for polls, files and logs, however many connections come
 constexpr std::size_t kEvents = 256;
 constexpr std::size_t kParkedMax = 4096;
-constexpr std::size_t kDoorMax = 1024;
+constexpr std::size_t kDoorMax = 512;
 constexpr Milliseconds kDoorInterval{5};
 
 // Descriptors above it are not for connections.
@@ -90,7 +91,7 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_(ended_stream()),
       descriptors_max_(descriptors_for_connections()),
-      book_(limits),
+      book_(limits, clients_turn_since),
       request_timeout_(limits.request_timeout) {
   BAO_CHECK(epoll_.is_open() && wake_.is_open());
   epoll_event event{};
@@ -230,8 +231,10 @@ void ConnectionGate::let_wait(Comer comer, RefusalCause cause) {
   if (!for_now) return turn_away(std::move(comer), cause);
   door_.push_back(std::move(comer));
   if (door_.size() <= kDoorMax) return;
-  auto first =
-      std::find_if(door_.begin(), door_.end(), [](const Comer& one) { return !one.has_spoken; });
+  const TimePoint heard_until = Clock::now() - kDoorInterval;
+  auto first = std::find_if(door_.begin(), door_.end(), [&](const Comer& one) {
+    return !one.has_spoken && one.since <= heard_until;
+  });
   if (first == door_.end()) first = door_.begin();
   turn_away(std::move(*first), cause);
   door_.erase(first);
@@ -365,7 +368,7 @@ void ConnectionGate::pause_for_descriptors() {
     const std::scoped_lock lock(mutex_);
     ++counts_.refused.at(static_cast<std::size_t>(RefusalCause::kDescriptors));
     for (int i = 0; i < kRoomInAPause; ++i) {
-      if (const auto eviction = book_.make_room()) evictions.push_back(*eviction);
+      if (const auto eviction = book_.make_room(Clock::now())) evictions.push_back(*eviction);
     }
   }
   for (const auto& eviction : evictions) carry_out(eviction);

@@ -16,6 +16,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -88,17 +89,22 @@ class ConnectionBook {
     std::optional<Eviction> evicted;  // who was closed for it
   };
 
-  explicit ConnectionBook(ConnectionLimits limits) : limits_(std::move(limits)) {}
+  // For how long it has been the client's turn to say something; at most since it arrived.
+  using Stalled = std::function<Milliseconds(Id)>;
+
+  explicit ConnectionBook(ConnectionLimits limits, Stalled stalled = nullptr)
+      : limits_(std::move(limits)), stalled_(std::move(stalled)) {}
   void set_limits(ConnectionLimits limits) { limits_ = std::move(limits); }
 
-  // A connection wants in. There is a flood once kWaitingInAFlood wait, or one for kWaitInAFlood,
-  // and until nobody waits any more.
+  // A connection wants in. There is a flood once kWaitingInAFlood wait, or one for kWaitInAFlood
+  // while a quarter of those who came had to go without a token in the last second; and until
+  // nobody waits.
   [[nodiscard]] Arrival arrive(Id id, const PeerAddress& address, TimePoint now,
                                ArrivalQueue queue = {});
   // At the admin address, beside all limits: only the oldest of kAdminMax makes room.
   [[nodiscard]] Arrival arrive_admin(Id id, TimePoint now);
   // Descriptors ran out: the one that waits longest, if any does.
-  [[nodiscard]] std::optional<Eviction> make_room();
+  [[nodiscard]] std::optional<Eviction> make_room(TimePoint now);
 
   // It has said enough for a worker to take it.
   void served(Id id);
@@ -146,16 +152,22 @@ class ConnectionBook {
   [[nodiscard]] Census census(const PeerAddress& address, Newcomer newcomer, TimePoint now) const;
   [[nodiscard]] std::optional<EvictionCause> time_is_up(const Connection& connection,
                                                         TimePoint now) const;
-  void find_old_snapshots(std::vector<Eviction>& to);
+  void find_old_snapshots(std::vector<Eviction>& to, TimePoint now);
+  [[nodiscard]] Milliseconds grace_in_a_flood() const;
   [[nodiscard]] bool is_known(const PeerAddress& address, TimePoint now) const;
   void note_known(const PeerAddress& address, TimePoint now);
-  [[nodiscard]] Eviction evict(Id id, EvictionCause cause);
+  [[nodiscard]] Eviction evict(Id id, EvictionCause cause, TimePoint now);
 
   ConnectionLimits limits_;
+  Stalled stalled_;  // null: always the client's turn
   std::map<Id, Connection> connections_;
   std::map<PeerAddress, TimePoint> known_;
   std::uint64_t arrivals_ = 0;
   bool flooded_ = false;
+  std::uint32_t in_vain_ = 0;  // of the last 32: a bit for each that had to go, none for a token
+  TimePoint in_vain_last_{};
+  std::array<Milliseconds, 8> took_{};  // to a token, who showed one lately
+  std::size_t took_next_ = 0;
 };
 
 }  // namespace bao_exporter

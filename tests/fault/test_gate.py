@@ -44,8 +44,12 @@ def test_the_scraper_gets_through_while_others_hold_all_they_can(rig, first, add
                "who went is forgotten")
 
 
-def test_a_burst_of_scrapes_from_one_address_is_served_whole(rig):
-    """Twice as many at once as the address has places: they wait for one."""
+def test_a_burst_of_scrapes_from_one_address_is_served_whole(make_rig):
+    """Twice as many at once as the address has places: they wait for one. A port of its own: where
+    there was a flood a moment ago, nobody has long."""
+    rig = make_rig(("active",), connections_max=16,
+                   listener=(*SLOW, "connections_per_address_max = 8"))
+    rig.wait_all_up()
     with ThreadPoolExecutor(16) as crowd:
         answers = list(crowd.map(lambda _: rig.scrape(timeout=5).status, range(64)))
     assert answers == [200] * 64

@@ -132,20 +132,54 @@ TEST_CASE("in a flood twenty milliseconds are all that anybody gets") {
   CHECK(book.arrive(50, address(7), at(20), many).evicted.has_value());
 }
 
-TEST_CASE("one that waits too long makes it a flood") {
-  ConnectionBook book(limits(100, 2));
-  for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
-  CHECK(book.arrive(50, address(7), at(100), {1, ConnectionBook::kWaitInAFlood}).evicted);
+TEST_CASE("in a flood everybody gets twice what those with a token took lately") {
+  ConnectionBook book(limits(100, 1));
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  authenticate(book, 0, 40);
+  book.leave(0);
+  REQUIRE_FALSE(book.arrive(1, address(7), at(100)).refused);
+  const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
+  CHECK(book.arrive(2, address(7), at(179), many).refused);
+  CHECK(book.arrive(2, address(7), at(180), many).evicted);
 }
 
-TEST_CASE("in a flood who has spoken comes before who is silent, however short that was there") {
+TEST_CASE("in a flood nobody goes for what we have not done yet") {
+  Milliseconds stalled{19};
+  ConnectionBook book(limits(100, 1), [&](ConnectionBook::Id) { return stalled; });
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  book.served(0);
+  const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
+  CHECK(book.arrive(1, address(7), at(400), many).refused);
+  stalled = Milliseconds(20);
+  CHECK(book.arrive(1, address(7), at(400), many).evicted);
+}
+
+TEST_CASE("one that waits too long makes it a flood where many had to go, not in a slow burst") {
+  ConnectionBook book(limits(100, 1));
+  const ArrivalQueue long_wait{1, ConnectionBook::kWaitInAFlood};
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  int now = 0;
+  for (int gone = 0; gone < 8; ++gone) {
+    CHECK(book.arrive(1, address(7), at(now + 100), long_wait).refused);
+    now += 500;
+    REQUIRE(book.arrive(gone + 1, address(7), at(now), {1, {}}).evicted);
+  }
+  CHECK(book.arrive(50, address(7), at(now + 20), long_wait).evicted);
+  CHECK(book.arrive(51, address(7), at(now + 2'000), {}).evicted);
+  book.leave(51);
+  CHECK_FALSE(book.arrive(52, address(7), at(now + 4'000), {}).evicted);
+  CHECK(book.arrive(53, address(7), at(now + 4'100), long_wait).refused);
+}
+
+TEST_CASE("in a flood who has spoken comes before who has said nothing for five milliseconds") {
   ConnectionBook book(limits(100, 2));
   for (int id = 0; id < 2; ++id) REQUIRE_FALSE(book.arrive(id, address(7), at(0)).refused);
   book.served(0);
   const std::size_t many = ConnectionBook::kWaitingInAFlood;
-  CHECK(book.arrive(50, address(7), at(1), {1, {}, true}).refused);
-  CHECK(book.arrive(50, address(7), at(1), {many, {}, false}).refused);
-  CHECK(book.arrive(50, address(7), at(1), {many, {}, true}).evicted ==
+  CHECK(book.arrive(50, address(7), at(5), {1, {}, true}).refused);
+  CHECK(book.arrive(50, address(7), at(5), {many, {}, false}).refused);
+  CHECK(book.arrive(50, address(7), at(4), {many, {}, true}).refused);
+  CHECK(book.arrive(50, address(7), at(5), {many, {}, true}).evicted ==
         Eviction{1, Cause::kOldestUnauthenticated});
 }
 
@@ -263,9 +297,9 @@ TEST_CASE("when descriptors run out the longest waiting goes, and nobody else") 
   ConnectionBook book(limits(16, 16));
   fill_with_strangers(book, 3, false);
   book.served(0);
-  CHECK(book.make_room() == Eviction{1, Cause::kOldestUnauthenticated});
-  CHECK(book.make_room() == Eviction{2, Cause::kOldestUnauthenticated});
-  CHECK_FALSE(book.make_room().has_value());
+  CHECK(book.make_room(at(0)) == Eviction{1, Cause::kOldestUnauthenticated});
+  CHECK(book.make_room(at(0)) == Eviction{2, Cause::kOldestUnauthenticated});
+  CHECK_FALSE(book.make_room(at(0)).has_value());
 }
 
 TEST_CASE("probes at the admin address are beside all limits, and few") {

@@ -83,13 +83,14 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
   const bool any_may_go = newcomer.known || newcomer.of_that_address;
   if (!connection.authenticated) {
     const bool waits = connection.stage == Stage::kWaiting;
-    Milliseconds age = since(connection.arrived);
-    // Where we are the slow ones, that is nobody's fault.
-    if (newcomer.in_a_flood && !waits && stalled_) age = std::min(age, stalled_(id));
+    const Milliseconds age = since(connection.arrived);
     const bool has_grace = known || !newcomer.known;
     // Whoever means well says its greeting at once.
     const bool is_behind = newcomer.in_a_flood && newcomer.has_spoken && waits && age >= kSilence;
-    const Milliseconds grace = newcomer.in_a_flood ? grace_in_a_flood() : kGrace;
+    // Where we are the slow ones, nobody goes for it.
+    const bool slow = !waits && age < kGrace && our_turn_ && our_turn_(id);
+    const bool in_a_hurry = newcomer.in_a_flood && !slow;
+    const Milliseconds grace = in_a_hurry ? grace_in_a_flood() : kGrace;
     if ((known && !any_may_go) || (has_grace && !is_behind && age < grace)) return std::nullopt;
     const int kind = known ? (waits ? 3 : 4) : (waits ? 1 : 2);
     return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};

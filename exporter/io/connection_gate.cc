@@ -91,7 +91,7 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_(ended_stream()),
       descriptors_max_(descriptors_for_connections()),
-      book_(limits, clients_turn_since),
+      book_(limits, is_our_turn),
       request_timeout_(limits.request_timeout) {
   BAO_CHECK(epoll_.is_open() && wake_.is_open());
   epoll_event event{};

@@ -89,11 +89,11 @@ class ConnectionBook {
     std::optional<Eviction> evicted;  // who was closed for it
   };
 
-  // For how long it has been the client's turn to say something; at most since it arrived.
-  using Stalled = std::function<Milliseconds(Id)>;
+  // True when what one that is served waits for is ours to do.
+  using OurTurn = std::function<bool(Id)>;
 
-  explicit ConnectionBook(ConnectionLimits limits, Stalled stalled = nullptr)
-      : limits_(std::move(limits)), stalled_(std::move(stalled)) {}
+  explicit ConnectionBook(ConnectionLimits limits, OurTurn our_turn = nullptr)
+      : limits_(std::move(limits)), our_turn_(std::move(our_turn)) {}
   void set_limits(ConnectionLimits limits) { limits_ = std::move(limits); }
 
   // A connection wants in. There is a flood once kWaitingInAFlood wait, or one for kWaitInAFlood
@@ -159,7 +159,7 @@ class ConnectionBook {
   [[nodiscard]] Eviction evict(Id id, EvictionCause cause, TimePoint now);
 
   ConnectionLimits limits_;
-  Stalled stalled_;  // null: always the client's turn
+  OurTurn our_turn_;  // null: never
   std::map<Id, Connection> connections_;
   std::map<PeerAddress, TimePoint> known_;
   std::uint64_t arrivals_ = 0;

@@ -144,14 +144,21 @@ TEST_CASE("in a flood everybody gets twice what those with a token took lately")
 }
 
 TEST_CASE("in a flood nobody goes for what we have not done yet") {
-  Milliseconds stalled{19};
-  ConnectionBook book(limits(100, 1), [&](ConnectionBook::Id) { return stalled; });
+  bool our_turn = true;
+  ConnectionBook book(limits(100, 1), [&](ConnectionBook::Id) { return our_turn; });
   REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
   book.served(0);
   const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
-  CHECK(book.arrive(1, address(7), at(400), many).refused);
-  stalled = Milliseconds(20);
-  CHECK(book.arrive(1, address(7), at(400), many).evicted);
+  CHECK(book.arrive(1, address(7), at(499), many).refused);
+  our_turn = false;
+  CHECK(book.arrive(1, address(7), at(499), many).evicted);
+}
+
+TEST_CASE("what we have not done keeps a place for half a second only") {
+  ConnectionBook book(limits(100, 1), [](ConnectionBook::Id) { return true; });
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  book.served(0);
+  CHECK(book.arrive(1, address(7), at(500), {ConnectionBook::kWaitingInAFlood, {}}).evicted);
 }
 
 TEST_CASE("one that waits too long makes it a flood where many had to go, not in a slow burst") {

@@ -9,3 +9,7 @@ target_link_libraries(differential PRIVATE reference CLI11::CLI11)
 # Some seconds; docs/hacking.md has the long run.
 add_test(NAME reference/differential COMMAND differential --length 3 --runs 100000 --seed 2026)
 set_tests_properties(reference/differential PROPERTIES TIMEOUT 300 LABELS reference)
+
+# Bodies for test_prometheus_parser.py, which python_tests.cmake adds.
+add_executable(peer_bodies reference/peer_bodies_main.cc)
+target_link_libraries(peer_bodies PRIVATE reference CLI11::CLI11)

@@ -1,6 +1,6 @@
-// Any bytes as the body of a node: parse, relabel, merge with itself, compress. The parser reads what
-// the reference parser reads. What comes out must parse again, hold each series once but for those
-// that are counted as lost, and carry exactly the identity that we gave it.
+// Any bytes as the body of a node: parse, relabel, merge with itself, compress. The parser reads
+// what the reference parser reads. What comes out must parse again, hold each series once but for
+// those that are counted as lost, and carry exactly the identity that we gave it.
 #include <cstdlib>
 #include <numeric>
 

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <vector>
 
 #include "reference/bodies.h"
@@ -79,7 +80,7 @@ int run(const Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   Options options;
   CLI::App app{"The exporter's parser against the reference parser"};
   app.add_option("--length", options.length, "bytes of the longest of all short texts");
@@ -88,4 +89,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.seconds, "end after this time; 0: do not");
   CLI11_PARSE(app, argc, argv);
   return run(options);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "differential: %s\n", error.what());
+  return 2;
 }

@@ -110,6 +110,7 @@ std::vector<Family> some_families(const BodyShape& shape, Random& random) {
     names.insert(name);
   }
   std::vector<Family> families;
+  families.reserve(names.size());
   for (const std::string& name : names) {
     families.push_back({name, some_kind(random), families.size(), 1});
   }

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -108,7 +109,7 @@ std::string some_body(Random& random) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   std::uint64_t runs = 1000, seed = 1;
   CLI::App app{"Bodies, and how the exporter reads them"};
   app.add_option("--runs", runs, "bodies");
@@ -117,4 +118,7 @@ int main(int argc, char** argv) {
   Random random(seed);
   for (; runs > 0; --runs) tell(some_body(random), seed);
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "peer_bodies: %s\n", error.what());
+  return 2;
 }

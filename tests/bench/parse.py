@@ -71,7 +71,7 @@ def run(mode, polls, options):
     if mode in ANCHORS:
         command = [os.environ["BAO_BENCH_ANCHORS"]]
     else:
-        command = [program("parse_bench")]
+        command = [program("parse_bench" if mode in OURS else "memory_bench")]
     files = polls[1:] if mode == "steady" else polls[:1]
     command = ["taskset", "-c", str(options.cpu), *command, "--mode", mode, "--nodes", "3",
                "--seconds", str(options.seconds), *files]

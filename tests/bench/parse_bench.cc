@@ -1,7 +1,7 @@
 // Our way of a body, for `./dev bench parse`: read, judged, relabelled and merged over the nodes,
 // for some CPU seconds; or how fast memory is over the same bytes. Prints one line of JSON.
 //
-//   parse_bench --mode cold|steady|memchr|memcpy [--nodes N] [--seconds S] FILE [NEXT_FILE...]
+//   parse_bench --mode cold|steady [--nodes N] [--seconds S] FILE [NEXT_FILE...]
 //
 // cold: each poll is the first. steady: the files are the same node's polls, one after the other.
 #include <CLI/CLI.hpp>
@@ -42,7 +42,7 @@ struct Work {
 
 class Bench {
  public:
-  explicit Bench(const Options& options) : options_(options) {
+  explicit Bench(const Options& options) {
     for (const std::string& path : options.files) bodies_.push_back(read_file(path));
     for (std::size_t i = 0; i < options.nodes; ++i) {
       plans_.push_back({});
@@ -55,8 +55,6 @@ class Bench {
 
   Work run_once() {
     const std::string& body = bodies_[round_++ % bodies_.size()];
-    if (options_.mode == "memchr") return scan(body);
-    if (options_.mode == "memcpy") return copy(body);
     return merge_polls(body);
   }
 
@@ -75,30 +73,8 @@ class Bench {
     return {body.size() * plans_.size(), merged.samples};
   }
 
-  static Work scan(const std::string& body) {
-    std::size_t lines = 0;
-    const char* at = body.data();
-    const char* const end = at + body.size();
-    while ((at = static_cast<const char*>(
-                std::memchr(at, '\n', static_cast<std::size_t>(end - at)))) != nullptr) {
-      ++at;
-      ++lines;
-    }
-    BAO_CHECK(lines > 0);
-    return {body.size(), 0};
-  }
-
-  Work copy(const std::string& body) {
-    copy_.resize(body.size());
-    std::memcpy(copy_.data(), body.data(), body.size());
-    asm volatile("" : : "r"(copy_.data()) : "memory");
-    return {body.size(), 0};
-  }
-
-  const Options& options_;
   std::vector<std::string> bodies_;
   std::vector<RelabelPlan> plans_;
-  std::string copy_;
   std::size_t round_ = 0;
 };
 
@@ -109,12 +85,9 @@ void run(const Options& options) {
   const double start = bench::cpu_seconds();
   double spent = 0;
   do {
-    // A look at the clock takes as long as a small memcpy.
-    for (int i = 0; i < (options.mode.starts_with("mem") ? 16 : 1); ++i) {
-      const Work work = bench.run_once();
-      all.bytes += work.bytes;
-      all.samples += work.samples;
-    }
+    const Work work = bench.run_once();
+    all.bytes += work.bytes;
+    all.samples += work.samples;
     spent = bench::cpu_seconds() - start;
   } while (spent < options.seconds);
   std::printf(
@@ -129,8 +102,7 @@ void run(const Options& options) {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app{"Reading, relabelling and merging bodies"};
-  app.add_option("--mode", options.mode)
-      ->check(CLI::IsMember({"cold", "steady", "memchr", "memcpy"}));
+  app.add_option("--mode", options.mode)->check(CLI::IsMember({"cold", "steady"}));
   app.add_option("--nodes", options.nodes)->check(CLI::Range(1, 1000));
   app.add_option("--seconds", options.seconds, "CPU seconds, at least");
   app.add_option("file", options.files)->required();

@@ -134,6 +134,7 @@ RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_on
     const auto name = without_prefix(family, prefix);
     return name && *name == "core_unsealed";
   };
+  plan.functions = "openbao:" + prefix;
   return plan;
 }
 

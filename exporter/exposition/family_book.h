@@ -76,6 +76,15 @@ class FamilyBook {
     return samples_ >= limits_.samples_max ||
            (*families_)[current_].line_count >= limits_.series_per_family_max;
   }
+  // For families that are known from an earlier text: they are not looked up by name.
+  void enter_known(const FamilyRecord& record) {
+    families_->push_back(record);
+    current_ = families_->size() - 1;
+  }
+  void set_counts(std::uint32_t samples) {
+    samples_ = samples;
+    family().line_count = samples - family().line_begin;
+  }
   void count_sample() {
     ++samples_;
     ++(*families_)[current_].line_count;

@@ -139,7 +139,7 @@ Result<std::shared_ptr<const NodePart>> PartBuilder::build(std::string body,
   bool same_families = false;
   if (previous != nullptr) {
     room.pass.begin(store, *room.image);
-    room.pass.previous = previous->store_.get();
+    room.pass.begin_steady(*previous->store_);
     same_families = loops.steady(room.pass);
     room.steady += same_families ? 1 : 0;
   }

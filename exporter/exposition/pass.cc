@@ -31,6 +31,8 @@ void Pass::begin(PartStore& to, PlanImage& image) {
   to.plan = image.number();
   book.begin(at, to.families, to.limits, image.plan().hash_seed);
   family = FamilyBook::kNone;
+  previous = nullptr;
+  known_ = claims_ = 0;
   fault_.reset();
   twice_.reset();
   to.out.reserve(text.size() + text.size() / 2 + kSlack);
@@ -89,7 +91,7 @@ bool Pass::open_part(Part part) {
   to[bytes] = '{';
   std::memcpy(to + bytes + 1, identity.data(), identity.size());
   const std::string_view name(to, bytes);
-  if (!book.claim(part, name)) return false;
+  if (!(previous != nullptr ? claim_known(part, name) : book.claim(part, name))) return false;
   const auto whole = static_cast<std::uint32_t>(bytes + 1 + identity.size());
   heads.set_size(from + whole);
   head_of[static_cast<std::size_t>(part)] = {
@@ -104,7 +106,11 @@ void Pass::enter_family() {
   FamilyRecord& record = book.family();
   record.out_begin = store->out.size();
   const auto& has_state_label = plan->plan().has_state_label;
-  is_special = has_state_label && has_state_label(record.name);
+  begin_lines(has_state_label && has_state_label(record.name));
+}
+
+void Pass::begin_lines(bool special) {
+  is_special = special;
   open = 0;
   heads.clear();
   seen.block = nullptr;

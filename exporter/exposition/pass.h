@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +65,28 @@ struct Pass {
   [[nodiscard]] bool close_family(std::uint32_t family);
   void note_removed(std::string_view value);
   void more_out(std::size_t bytes) { store->out.reserve(store->out.size() + bytes + kSlack); }
+
+  // For a body that is compared with the one before. All of them leave everything as it is where
+  // they say false.
+  //
+  void begin_steady(const PartStore& before);
+  // The head of that family stands at `at`: it becomes the current one.
+  [[nodiscard]] bool enter_known_family(const FamilyRecord& old);
+  [[nodiscard]] bool begins_with(const char* old, std::uint32_t bytes) const {
+    return bytes != 0 && static_cast<std::size_t>(end - at) >= bytes &&
+           std::memcmp(at, old, bytes) == 0;
+  }
+  // That line, in whatever form its value is.
+  [[nodiscard]] bool take_known_line(const LineRecord& old);
+  [[nodiscard]] bool take_comment();
+  // The first line of the next family stands at `at`.
+  [[nodiscard]] bool next_begins() const;
+  // Before and after a line that the poll before did not have.
+  void note_lines();
+  void note_new_line() { new_lines.push_back(store->lines.size() - 1); }
+  // False: a series came twice, or there are too many.
+  [[nodiscard]] bool close_known_family();
+
   // Why the pass ended.
   [[nodiscard]] Error error();
 
@@ -82,9 +106,14 @@ struct Pass {
   std::string_view removed;  // value of the removed label in the family's first sample
   bool is_special = false;   // the family: see FamilyRecord
   bool fresh = true;         // no line of the family was rendered yet
+  bool is_changed = false;   // the family has lost or got lines since the poll before
+  Pod<std::uint32_t> new_lines;  // of the family: that the poll before did not have
 
  private:
   void enter_family();
+  void begin_lines(bool special);
+  [[nodiscard]] bool claim_known(Part part, std::string_view name);
+  [[nodiscard]] bool has_new_twice(const FamilyRecord& record);
   void finish_family(FamilyRecord& record);
   void render_plainly(const SampleLine& line);
   void render_special(FamilyRecord& record);
@@ -99,6 +128,8 @@ struct Pass {
   std::string scratch_;
   std::optional<OutLabels> labels_;
   std::uint64_t labels_plan_ = 0;
+  std::uint32_t known_ = 0;   // families of the poll before that were entered
+  std::uint32_t claims_ = 0;  // looked through all families for
   std::vector<std::uint32_t> table_;
   std::optional<Fault> fault_;       // of the line at `at`
   std::optional<std::size_t> twice_;  // or the line there was given before

@@ -366,4 +366,99 @@ bool run_cold(Pass& pass) {
   return pass.close_family(pass.book.current());
 }
 
-bool run_steady(Pass&) { return false; }
+// How many lines of the poll before are looked at when one is missing.
+inline constexpr std::uint32_t kLookAhead = 8;
+
+// Whether the text at `pass.at` begins as that line of the poll before, all in reach of loads.
+inline bool begins_as(const Pass& pass, const LineRecord& old) {
+  const PartStore& before = *pass.previous;
+  return pass.at + old.prefix <= pass.safe &&
+         std::size_t{old.at} + old.prefix + kSlack <= before.body.size() &&
+         equal(pass.at, before.body.data() + old.at, old.prefix);
+}
+
+// Lines that begin as those of the poll before, one after the other; gives the first that did not
+// come, or `end`.
+inline std::uint32_t take_known_lines(Pass& pass, std::uint32_t l, std::uint32_t end) {
+  PartStore& store = *pass.store;
+  const PartStore& before = *pass.previous;
+  const std::size_t line_max = pass.book.limits().line_bytes_max;
+  for (; l < end; ++l) {
+    const LineRecord& old = before.lines[l];
+    if (!begins_as(pass, old) || old.out_prefix == LineRecord::kDropped) break;
+    const char* const value = pass.at + old.prefix;
+    const std::uint32_t bytes = value_bytes(value);
+    if (bytes == 0 || std::size_t{old.prefix} + bytes > line_max) break;
+    const std::uint32_t out_at = store.out.size();
+    const std::size_t room = std::size_t{old.out_prefix} + bytes + 1 + kSlack;
+    if (store.out.capacity() - out_at < room) pass.more_out(room);
+    char* out = put(store.out.data() + out_at, before.out.data() + old.out_at, old.out_prefix);
+    out = put(out, value, bytes + 1);
+    store.out.set_size(static_cast<std::uint32_t>(out - store.out.data()));
+    if (store.lines.size() == store.lines.capacity()) store.lines.reserve(store.lines.size() + 64);
+    LineRecord& entry = store.lines[store.lines.size()];
+    entry.hash = old.hash;
+    entry.at = static_cast<std::uint32_t>(pass.at - pass.text.data());
+    entry.prefix = old.prefix;
+    entry.out_at = out_at;
+    entry.out_prefix = old.out_prefix;
+    store.lines.set_size(store.lines.size() + 1);
+    pass.at = value + bytes + 1;
+  }
+  return l;
+}
+
+// The lines of the current family, which is `old` in the poll before, and comments behind them.
+inline bool take_known_family(Pass& pass, const FamilyRecord& old, const char* next_head,
+                              std::uint32_t next_head_bytes) {
+  const std::uint32_t end = old.line_begin + old.line_count;
+  std::uint32_t l = old.line_begin;
+  for (;;) {
+    l = take_known_lines(pass, l, end);
+    if (pass.at == pass.end) break;
+    if (*pass.at == '#' && pass.begins_with(next_head, next_head_bytes)) break;
+    if (l < end && pass.take_known_line(pass.previous->lines[l])) {
+      ++l;
+      continue;
+    }
+    std::uint32_t ahead = l + 1;
+    const std::uint32_t ahead_end = std::min(end, l + 1 + kLookAhead);
+    while (ahead < ahead_end && !begins_as(pass, pass.previous->lines[ahead])) ++ahead;
+    if (ahead < ahead_end) {
+      l = ahead;
+      pass.is_changed = true;
+      continue;
+    }
+    if ((*pass.at == '#' || *pass.at <= ' ') && pass.take_comment()) continue;
+    if (pass.at >= pass.safe) return false;
+    if (next_head_bytes == 0 && pass.next_begins()) break;
+    pass.note_lines();
+    if (!take_sample(pass)) return false;
+    pass.note_new_line();
+  }
+  if (l < end) pass.is_changed = true;
+  return pass.close_known_family();
+}
+
+// A body with the same families as the one before, whatever became of their lines; false: it is
+// another, or something is wrong with it: run_cold() decides.
+bool run_steady(Pass& pass) {
+  const PartStore& before = *pass.previous;
+  const FamilyRecord* const families = before.families.data();
+  const std::uint32_t count = before.families.size();
+  if (count > 0 && families[0].head_at > 0) {
+    while (pass.at != pass.end && pass.take_comment()) {
+    }
+  }
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (!pass.enter_known_family(families[i])) return false;
+    const char* next_head = nullptr;
+    std::uint32_t next_head_bytes = 0;
+    if (i + 1 < count) {
+      next_head = before.body.data() + families[i + 1].head_at;
+      next_head_bytes = families[i + 1].head_end - families[i + 1].head_at;
+    }
+    if (!take_known_family(pass, families[i], next_head, next_head_bytes)) return false;
+  }
+  return pass.at == pass.end;
+}

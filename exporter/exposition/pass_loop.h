@@ -10,7 +10,7 @@
 //   number(p)         of 32 bytes: which are no digits, which are newlines
 // A line that does not fit is left to Pass::take_line(), before anything was noted of it.
 
-inline const char* skip_equal(const char* a, const char* b, std::uint32_t limit) {
+[[gnu::always_inline]] inline const char* skip_equal(const char* a, const char* b, std::uint32_t limit) {
   std::uint32_t i = 0;
   do {
     const std::uint64_t other = Ops::differ(a + i, b + i);
@@ -20,7 +20,7 @@ inline const char* skip_equal(const char* a, const char* b, std::uint32_t limit)
   return a + i;
 }
 
-inline bool equal(const char* a, const char* b, std::uint32_t bytes) {
+[[gnu::always_inline]] inline bool equal(const char* a, const char* b, std::uint32_t bytes) {
   std::uint32_t i = 0;
   for (; i + Ops::kWidth <= bytes; i += Ops::kWidth) {
     if (Ops::differ(a + i, b + i) != 0) return false;
@@ -30,7 +30,7 @@ inline bool equal(const char* a, const char* b, std::uint32_t bytes) {
 }
 
 // May write kWidth - 1 bytes too many.
-inline char* put(char* to, const char* from, std::uint32_t bytes) {
+[[gnu::always_inline]] inline char* put(char* to, const char* from, std::uint32_t bytes) {
   std::uint32_t i = 0;
   do {
     Ops::copy(to + i, from + i);
@@ -47,7 +47,7 @@ inline std::uint32_t word_at(const char* p) {
 
 // The number of bytes of a value that ends with its line, 0 when it is none or too long for us.
 // The usual forms without a branch: which of them comes next cannot be foretold.
-inline std::uint32_t value_bytes(const char* p) {
+[[gnu::always_inline]] inline std::uint32_t value_bytes(const char* p) {
   const auto [not_digits, newlines] = Ops::number(p);
   if (newlines == 0) return 0;
   const auto bytes = static_cast<std::uint32_t>(std::countr_zero(newlines));
@@ -70,7 +70,7 @@ inline std::uint32_t value_bytes(const char* p) {
   return text_rules::is_value({p, bytes}) ? bytes : 0;
 }
 
-inline std::uint64_t value_hash(const char* p, std::uint32_t bytes, std::uint64_t seed) {
+[[gnu::always_inline]] inline std::uint64_t value_hash(const char* p, std::uint32_t bytes, std::uint64_t seed) {
   return bytes <= 16 ? hash_short_bytes(p, bytes, seed) : hash_bytes({p, bytes}, seed);
 }
 
@@ -79,7 +79,7 @@ inline constexpr std::uint32_t kBlockMax = 4'000;
 inline constexpr std::uint32_t kLineRoom = 12'000;
 
 // The part that a line begins with, and where its name ends; false: another name.
-inline bool read_part(const char* at, std::string_view family, Part& part, std::uint32_t& bytes) {
+[[gnu::always_inline]] inline bool read_part(const char* at, std::string_view family, Part& part, std::uint32_t& bytes) {
   bytes = static_cast<std::uint32_t>(family.size());
   if (!equal(at, family.data(), bytes)) return false;
   const char* const p = at + bytes;
@@ -370,7 +370,7 @@ bool run_cold(Pass& pass) {
 inline constexpr std::uint32_t kLookAhead = 8;
 
 // Whether the text at `pass.at` begins as that line of the poll before, all in reach of loads.
-inline bool begins_as(const Pass& pass, const LineRecord& old) {
+[[gnu::always_inline]] inline bool begins_as(const Pass& pass, const LineRecord& old) {
   const PartStore& before = *pass.previous;
   return pass.at + old.prefix <= pass.safe &&
          std::size_t{old.at} + old.prefix + kSlack <= before.body.size() &&

@@ -130,6 +130,10 @@ class PartBuilder {
                                                               const RelabelPlan& plan,
                                                               const NodePart* previous);
 
+  // A part of this builder as it is with that plan: itself, where that is the plan it has.
+  [[nodiscard]] std::shared_ptr<const NodePart> with_plan(std::shared_ptr<const NodePart> part,
+                                                          const RelabelPlan& plan);
+
   // Parts that were made with the help of the one before.
   [[nodiscard]] std::uint64_t steady_parts() const;
 

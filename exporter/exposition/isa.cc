@@ -3,10 +3,20 @@
 #include <atomic>
 
 #include "bao_exporter/check.h"
+#include "exposition/pass.h"
 
 namespace bao_exporter {
 
 namespace {
+
+bool run_plain(Pass& pass) {
+  while (pass.at < pass.end) {
+    if (!pass.take_line()) return false;
+  }
+  return pass.close_family(pass.book.current());
+}
+
+constexpr PassLoops kPlainLoops = {run_plain, [](Pass&) { return false; }};
 
 #if defined(__x86_64__)
 bool runs(Isa isa) {
@@ -16,12 +26,15 @@ bool runs(Isa isa) {
 }
 
 const PassLoops& loops_of(Isa isa) {
+  if (isa == Isa::kPlain) return kPlainLoops;
   if (isa == Isa::kAvx512) return pass_avx512::kLoops;
   return isa == Isa::kAvx2 ? pass_avx2::kLoops : pass_portable::kLoops;
 }
 #else
 bool runs(Isa) { return false; }
-const PassLoops& loops_of(Isa) { return pass_portable::kLoops; }
+const PassLoops& loops_of(Isa isa) {
+  return isa == Isa::kPlain ? kPlainLoops : pass_portable::kLoops;
+}
 #endif
 
 const PassLoops& widest() {
@@ -38,7 +51,7 @@ std::atomic<const PassLoops*>& chosen() {
 
 }  // namespace
 
-bool has_isa(Isa isa) { return isa == Isa::kPortable || runs(isa); }
+bool has_isa(Isa isa) { return isa <= Isa::kPortable || runs(isa); }
 
 const PassLoops& pass_loops() { return *chosen().load(std::memory_order_relaxed); }
 

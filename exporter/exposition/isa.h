@@ -8,7 +8,8 @@ namespace bao_exporter {
 
 struct Pass;
 
-enum class Isa : std::uint8_t { kPortable, kAvx2, kAvx512 };
+// kPlain: no loop at all, each line goes the long way.
+enum class Isa : std::uint8_t { kPlain, kPortable, kAvx2, kAvx512 };
 
 struct PassLoops {
   bool (*cold)(Pass&);

@@ -111,6 +111,7 @@ void Pass::enter_family() {
 
 void Pass::begin_lines(bool special) {
   is_special = special;
+  removed = {};
   open = 0;
   heads.clear();
   seen.block = nullptr;

@@ -79,9 +79,9 @@ inline constexpr std::uint32_t kBlockMax = 4'000;
 inline constexpr std::uint32_t kLineRoom = 12'000;
 
 // The part that a line begins with, and where its name ends; false: another name.
-[[gnu::always_inline]] inline bool read_part(const char* at, std::string_view family, Part& part, std::uint32_t& bytes) {
+[[gnu::always_inline]] inline bool read_part(const char* at, const char* safe, std::string_view family, Part& part, std::uint32_t& bytes) {
   bytes = static_cast<std::uint32_t>(family.size());
-  if (!equal(at, family.data(), bytes)) return false;
+  if (at + bytes > safe || !equal(at, family.data(), bytes)) return false;
   const char* const p = at + bytes;
   part = Part::kBase;
   if (*p == '{' || *p == ' ') return true;
@@ -232,7 +232,7 @@ inline bool take_sample(Pass& pass) {
   FamilyRecord& family = pass.book.family();
   Part part;
   std::uint32_t name_bytes;
-  if (!read_part(line, family.name, part, name_bytes)) return false;
+  if (!read_part(line, pass.safe, family.name, part, name_bytes)) return false;
   if ((pass.open & part_bit(part)) == 0 && !pass.open_part(part)) return false;
   if (pass.book.is_full()) return false;
   PartStore& store = *pass.store;

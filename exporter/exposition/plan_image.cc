@@ -51,8 +51,9 @@ std::uint32_t PlanImage::learn(std::string_view name) {
   } else if (rename != nullptr && rename->second.size() <= LabelRule::kLongest) {
     rule.action = LabelRule::Action::kRename;
     texts_.push_back("," + rename->second + "=\"");
-    rule.renamed = texts_.back().data();
     rule.renamed_bytes = static_cast<std::uint32_t>(texts_.back().size());
+    texts_.back().append(LabelRule::kRoom, '\0');
+    rule.renamed = texts_.back().data();
   } else if (rename != nullptr || is_reserved_label(plan_, name)) {
     rule.action = LabelRule::Action::kHard;
   }

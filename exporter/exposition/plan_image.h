@@ -14,8 +14,9 @@ namespace bao_exporter {
 struct LabelRule {
   enum class Action : std::uint8_t { kKeep, kRemove, kRename, kHard };  // kHard: the plain way
   static constexpr std::size_t kLongest = 30;
+  static constexpr std::size_t kRoom = 64;  // loads of that many bytes may begin at a text here
 
-  std::array<char, 32> name{};  // and its '="'
+  std::array<char, kRoom> name{};  // and its '="'
   std::uint64_t hash = 0;
   const char* renamed = nullptr;  // ',new_name="'
   std::uint32_t renamed_bytes = 0;

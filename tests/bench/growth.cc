@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -123,20 +124,25 @@ std::vector<Kind> kinds() {
   };
 }
 
-void poll(const std::string& body, std::uint64_t seed, const RelabelPlan& plan) {
-  auto parsed = parse_body(body, kLimits, seed);
-  if (!parsed.ok()) return;
+// The first poll of a node, or, with one `before`, the next one.
+std::shared_ptr<const NodePart> poll(const std::string& body, const RelabelPlan& plan,
+                                     PartBuilder& builder, const NodePart* before) {
+  const auto built = builder.build(body, kLimits, plan, before);
+  if (!built.ok()) return nullptr;
   TypeBook types;
-  const Merged merged = merge({{0, NodePart::render(std::move(parsed).value(), plan)}}, types);
+  const Merged merged = merge({{0, built.value()}}, types);
   BAO_CHECK(merged.samples > 0 || merged.rope.bytes() == 0);
+  return built.value();
 }
 
 // The least of some runs, of CPU seconds: what was in the way is no growth.
-double seconds_of(const std::string& body, std::uint64_t seed, const RelabelPlan& plan) {
+double seconds_of(const std::string& body, const RelabelPlan& plan, bool steady) {
+  PartBuilder builder;
+  const auto before = steady ? poll(body, plan, builder, nullptr) : nullptr;
   double least = 1e9, all = 0;
   for (int runs = 0; runs < 3 || (all < 0.05 && runs < 2000); ++runs) {
     const double start = bench::cpu_seconds();
-    poll(body, seed, plan);
+    poll(body, plan, builder, before.get());
     const double spent = bench::cpu_seconds() - start;
     least = std::min(least, spent);
     all += spent;
@@ -158,15 +164,15 @@ double exponent(const std::vector<std::pair<double, double>>& points) {
   return (n * xy - x * y) / (n * xx - x * x);
 }
 
-bool measure(const Kind& kind, std::size_t from, std::size_t to, std::uint64_t seed) {
+bool measure(const Kind& kind, std::size_t from, std::size_t to, std::uint64_t seed, bool steady) {
   RelabelPlan plan;
   plan.identity = render_identity({{"cluster", "prod"}, {"node_name", "a"}});
   plan.hash_seed = seed;
   std::vector<std::pair<double, double>> points;
-  std::printf("| %s |", kind.name);
+  std::printf("| %s%s |", kind.name, steady ? ", steady" : "");
   for (std::size_t bytes = from; bytes <= to; bytes *= 2) {
     const std::string body = kind.body(bytes);
-    const double seconds = seconds_of(body, seed, plan);
+    const double seconds = seconds_of(body, plan, steady);
     points.emplace_back(static_cast<double>(body.size()), seconds);
     std::printf(" %.3g |", seconds * 1e3);
     std::fflush(stdout);
@@ -199,7 +205,9 @@ int main(int argc, char** argv) {
   bool good = true;
   for (const Kind& kind : kinds()) {
     if (std::string_view(kind.name).find(only) == std::string_view::npos) continue;
-    good = measure(kind, from * 1024, to * 1024, seed) && good;
+    for (const bool steady : {false, true}) {
+      good = measure(kind, from * 1024, to * 1024, seed, steady) && good;
+    }
   }
   return good ? 0 : 1;
 }

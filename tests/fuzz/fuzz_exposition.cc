@@ -17,11 +17,11 @@ using namespace bao_exporter;  // NOLINT(google-build-using-namespace)
 constexpr std::uint64_t kSeed = 0x5EED;
 
 std::shared_ptr<const NodePart> render(const std::string& text, const char* node) {
-  auto parsed = parse_body(text, {}, kSeed);
-  if (!parsed.ok()) return nullptr;
   const std::string identity = render_identity({{"cluster", "c"}, {"node_name", node}});
-  return NodePart::render(std::move(parsed).value(),
-                          openbao_relabel_plan(identity, Role::kStandby, true));
+  RelabelPlan plan = openbao_relabel_plan(identity, Role::kStandby, true);
+  plan.hash_seed = kSeed;
+  const auto built = NodePart::build(text, {}, plan);
+  return built.ok() ? built.value() : nullptr;
 }
 
 void require(bool condition) {

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bao_exporter/exposition.h"
+#include "bao_exporter/node_part.h"
+#include "exposition/isa.h"
 
 namespace reference {
 
@@ -27,10 +31,12 @@ struct Counts {
     const bao_exporter::Result<bao_exporter::Exposition>& ours,
     const bao_exporter::Result<bao_exporter::Exposition>& theirs);
 
-// Threads: one at a time.
+// Every way of the exporter to read a text: parse(), the part of a first poll, by each instruction
+// set in turn, and the part of a poll that is compared with the one before, which is the last text
+// it took. Threads: one at a time.
 class Differ {
  public:
-  explicit Differ(std::uint64_t hash_seed) : hash_seed_(hash_seed) {}
+  explicit Differ(std::uint64_t hash_seed);
 
   // Prints a difference with its text, up to 20 of them. True: there is none.
   bool check(std::string_view text, const bao_exporter::ParseLimits& limits = {});
@@ -38,8 +44,17 @@ class Differ {
   [[nodiscard]] const Counts& counts() const { return counts_; }
 
  private:
+  using Reading = bao_exporter::Result<bao_exporter::Exposition>;
+  std::optional<std::string> find_difference(std::string_view text,
+                                             const bao_exporter::ParseLimits& limits,
+                                             const Reading& theirs);
+
   std::uint64_t hash_seed_;
   Counts counts_;
+  bao_exporter::RelabelPlan plan_;
+  std::vector<bao_exporter::Isa> loops_;  // of this machine
+  bao_exporter::PartBuilder builder_;
+  std::shared_ptr<const bao_exporter::NodePart> before_;
 };
 
 }  // namespace reference

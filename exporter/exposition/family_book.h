@@ -70,6 +70,8 @@ class FamilyBook {
   // For lines that were read already.
   [[nodiscard]] bool is_closed(std::string_view name) const;
   FamilyRecord& announce(std::string_view name, const char* line);
+  // The same, but null where is_closed().
+  FamilyRecord* announce_open(std::string_view name, const char* line);
   // Whether the current family may have samples of that part; then it does.
   [[nodiscard]] bool claim(Part part, std::string_view name);
   [[nodiscard]] bool is_full() const {
@@ -93,6 +95,7 @@ class FamilyBook {
  private:
   [[nodiscard]] std::uint32_t find(std::string_view name, std::uint64_t hash) const;
   [[nodiscard]] std::uint32_t find(std::string_view name) const;
+  FamilyRecord& make(std::string_view name, std::uint64_t hash, const char* line);
   void enter(std::uint32_t index);
   void widen();
   [[nodiscard]] Verdict take_comment(Cursor& cursor, const char* line);

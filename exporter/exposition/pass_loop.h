@@ -141,10 +141,8 @@ inline LabelsRead read_labels(Pass& pass, const char* block, char* out) {
     if (n == labels_max || at > pass.safe) return read;
     const char* const begin = at;
     std::uint32_t id = PlanImage::kUnknown;
-    if (n < known) {
-      const LabelRule& foretold = pass.plan->rule(seen.labels[n].id);
-      if (equal(begin, foretold.name.data(), foretold.bytes + 2)) id = seen.labels[n].id;
-    }
+    const LabelRule& foretold = pass.plan->rule(seen.labels[n].id);  // of any line before
+    if (equal(begin, foretold.name.data(), foretold.bytes + 2)) id = seen.labels[n].id;
     if (id == PlanImage::kUnknown) {
       const std::uint64_t ends = Ops::not_name(at);
       // ':' is no byte of a label's name: it is not found, as such a name has no rule.
@@ -378,33 +376,52 @@ inline constexpr std::uint32_t kLookAhead = 8;
 }
 
 // Lines that begin as those of the poll before, one after the other; gives the first that did not
-// come, or `end`.
+// come, or `end`. All that changes stands in locals: a store of bytes may alias anything else.
 inline std::uint32_t take_known_lines(Pass& pass, std::uint32_t l, std::uint32_t end) {
   PartStore& store = *pass.store;
   const PartStore& before = *pass.previous;
-  const std::size_t line_max = pass.book.limits().line_bytes_max;
-  for (; l < end; ++l) {
-    const LineRecord& old = before.lines[l];
-    if (!begins_as(pass, old) || old.out_prefix == LineRecord::kDropped) break;
-    const char* const value = pass.at + old.prefix;
-    const std::uint32_t bytes = value_bytes(value);
-    if (bytes == 0 || std::size_t{old.prefix} + bytes > line_max) break;
-    const std::uint32_t out_at = store.out.size();
-    const std::size_t room = std::size_t{old.out_prefix} + bytes + 1 + kSlack;
-    if (store.out.capacity() - out_at < room) pass.more_out(room);
-    char* out = put(store.out.data() + out_at, before.out.data() + old.out_at, old.out_prefix);
-    out = put(out, value, bytes + 1);
-    store.out.set_size(static_cast<std::uint32_t>(out - store.out.data()));
-    if (store.lines.size() == store.lines.capacity()) store.lines.reserve(store.lines.size() + 64);
-    LineRecord& entry = store.lines[store.lines.size()];
-    entry.hash = old.hash;
-    entry.at = static_cast<std::uint32_t>(pass.at - pass.text.data());
-    entry.prefix = old.prefix;
-    entry.out_at = out_at;
-    entry.out_prefix = old.out_prefix;
-    store.lines.set_size(store.lines.size() + 1);
-    pass.at = value + bytes + 1;
+  if (store.lines.capacity() - store.lines.size() < end - l) {
+    store.lines.reserve(std::size_t{store.lines.size()} + (end - l));
   }
+  const std::size_t line_max = pass.book.limits().line_bytes_max;
+  const char* const text = pass.text.data();
+  const char* const safe = pass.safe;
+  const char* const old_text = before.body.data();
+  const std::size_t old_safe = before.body.size() > kSlack ? before.body.size() - kSlack : 0;
+  const char* const old_out = before.out.data();
+  const LineRecord* old = before.lines.data() + l;
+  LineRecord* entry = store.lines.data() + store.lines.size();
+  const LineRecord* const entries_begin = entry;
+  const char* at = pass.at;
+  char* out = store.out.data() + store.out.size();
+  const char* out_end = store.out.data() + store.out.capacity();
+  for (; l < end; ++l, ++old, ++entry) {
+    const std::uint32_t prefix = old->prefix;
+    const char* const value = at + prefix;
+    if (value > safe || std::size_t{old->at} + prefix > old_safe) break;
+    if (!equal(at, old_text + old->at, prefix)) break;
+    const std::uint32_t bytes = value_bytes(value);
+    const std::uint32_t out_prefix = old->out_prefix;
+    if (bytes == 0 || std::size_t{prefix} + bytes > line_max) break;
+    if (static_cast<std::size_t>(out_end - out) < std::size_t{out_prefix} + bytes + 1 + kSlack) {
+      if (out_prefix == LineRecord::kDropped) break;
+      store.out.set_size(static_cast<std::uint32_t>(out - store.out.data()));
+      pass.more_out(std::size_t{out_prefix} + bytes + 1 + kSlack);
+      out = store.out.data() + store.out.size();
+      out_end = store.out.data() + store.out.capacity();
+    }
+    entry->hash = old->hash;
+    entry->at = static_cast<std::uint32_t>(at - text);
+    entry->prefix = prefix;
+    entry->out_at = static_cast<std::uint32_t>(out - store.out.data());
+    entry->out_prefix = out_prefix;
+    out = put(out, old_out + old->out_at, out_prefix);
+    out = put(out, value, bytes + 1);
+    at = value + bytes + 1;
+  }
+  store.lines.set_size(store.lines.size() + static_cast<std::uint32_t>(entry - entries_begin));
+  store.out.set_size(static_cast<std::uint32_t>(out - store.out.data()));
+  pass.at = at;
   return l;
 }
 

@@ -5,6 +5,8 @@
 //
 // cold: FILE is the first body of every node, each time. steady: the files are the polls of a node,
 // one after the other, again and again. What the transport does, making the body, is not counted.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -156,6 +158,9 @@ std::optional<Isa> isa_of(const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Bodies come from the transport: what the kernel does for their pages is not ours to count.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   CLI::App app("The exposition pipeline, measured");
   Options options;
   app.add_option("--mode", options.mode)->check(CLI::IsMember({"cold", "steady"}));

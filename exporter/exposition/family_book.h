@@ -1,5 +1,5 @@
-// The rules over many lines: the lines of a family stand together, HELP and TYPE once and before its
-// samples, names fit the TYPE, no name of samples in two families, and the limits on numbers.
+// The rules over many lines: the lines of a family stand together, HELP and TYPE once and before
+// its samples, names fit the TYPE, no name of samples in two families, and the limits on numbers.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +46,8 @@ struct FamilyRecord {
   bool has_type = false;
   std::uint8_t parts = 0;  // that it has samples of
   Fate fate = Fate::kUnknown;
-  bool is_special = false;    // its lines can only be rendered with a look at all of them
-  std::uint8_t removed = 0;   // which value of the removed label its samples have
+  bool is_special = false;   // its lines can only be rendered with a look at all of them
+  std::uint8_t removed = 0;  // which value of the removed label its samples have
 };
 
 class FamilyBook {

@@ -180,6 +180,16 @@ FamilyRecord& FamilyBook::announce(std::string_view name, const char* line) {
     current_ = known;
     return family();
   }
+  return make(name, hash, line);
+}
+
+FamilyRecord* FamilyBook::announce_open(std::string_view name, const char* line) {
+  if (current_ != kNone && family().name == name) return &family();
+  const std::uint64_t hash = hash_bytes(name, seed_);
+  return find(name, hash) == kNone ? &make(name, hash, line) : nullptr;
+}
+
+FamilyRecord& FamilyBook::make(std::string_view name, std::uint64_t hash, const char* line) {
   FamilyRecord record;
   record.name = name;
   record.name_hash = hash;

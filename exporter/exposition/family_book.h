@@ -1,5 +1,5 @@
-// The rules over many lines: the lines of a family stand together, HELP and TYPE once and before its
-// samples, names fit the TYPE, no name of samples in two families, and the limits on numbers.
+// The rules over many lines: the lines of a family stand together, HELP and TYPE once and before
+// its samples, names fit the TYPE, no name of samples in two families, and the limits on numbers.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +46,8 @@ struct FamilyRecord {
   bool has_type = false;
   std::uint8_t parts = 0;  // that it has samples of
   Fate fate = Fate::kUnknown;
-  bool is_special = false;    // its lines can only be rendered with a look at all of them
-  std::uint8_t removed = 0;   // which value of the removed label its samples have
+  bool is_special = false;   // its lines can only be rendered with a look at all of them
+  std::uint8_t removed = 0;  // which value of the removed label its samples have
 };
 
 class FamilyBook {
@@ -70,6 +70,8 @@ class FamilyBook {
   // For lines that were read already.
   [[nodiscard]] bool is_closed(std::string_view name) const;
   FamilyRecord& announce(std::string_view name, const char* line);
+  // The same, but null where is_closed().
+  FamilyRecord* announce_open(std::string_view name, const char* line);
   // Whether the current family may have samples of that part; then it does.
   [[nodiscard]] bool claim(Part part, std::string_view name);
   [[nodiscard]] bool is_full() const {
@@ -93,6 +95,7 @@ class FamilyBook {
  private:
   [[nodiscard]] std::uint32_t find(std::string_view name, std::uint64_t hash) const;
   [[nodiscard]] std::uint32_t find(std::string_view name) const;
+  FamilyRecord& make(std::string_view name, std::uint64_t hash, const char* line);
   void enter(std::uint32_t index);
   void widen();
   [[nodiscard]] Verdict take_comment(Cursor& cursor, const char* line);

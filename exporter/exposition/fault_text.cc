@@ -34,8 +34,7 @@ Error duplicate_error(std::string_view text, std::size_t name_at) {
 
 std::optional<Error> truncation(std::string_view text) {
   if (!text.empty() && text.back() == '\n') return std::nullopt;
-  return error_in(text, text.size(), ErrorCode::kTruncated,
-                  "the body does not end with a newline");
+  return error_in(text, text.size(), ErrorCode::kTruncated, "the body does not end with a newline");
 }
 
 std::optional<Error> illegal_byte(std::string_view text, std::size_t from) {

@@ -40,8 +40,7 @@ NodePart::~NodePart() = default;
 
 std::size_t NodePart::body_bytes() const { return store_->body.size(); }
 
-Result<std::shared_ptr<const NodePart>> NodePart::build(std::string body,
-                                                        const ParseLimits& limits,
+Result<std::shared_ptr<const NodePart>> NodePart::build(std::string body, const ParseLimits& limits,
                                                         const RelabelPlan& plan) {
   return PartBuilder().build(std::move(body), limits, plan, nullptr);
 }

@@ -69,9 +69,9 @@ class Parser {
     if (family == FamilyBook::kNone) return std::nullopt;
     const FamilyRecord& record = families_[family];
     const std::uint32_t begin = record.line_begin;
-    const auto count = early ? std::min(record.line_count,
-                                        static_cast<std::uint32_t>(out_.samples.size()) - begin)
-                             : record.line_count;
+    const auto count =
+        early ? std::min(record.line_count, static_cast<std::uint32_t>(out_.samples.size()) - begin)
+              : record.line_count;
     const std::uint32_t found = series::first_duplicate(
         count, table_, [&](std::uint32_t i) { return hashes_[begin + i]; },
         [&](std::uint32_t a, std::uint32_t b) {
@@ -80,8 +80,8 @@ class Parser {
           return series::same(left.name, out_.labels_of(left), right.name, out_.labels_of(right));
         });
     if (found == series::kNone) return std::nullopt;
-    const auto at = static_cast<std::size_t>(out_.samples[begin + found].name.data() -
-                                             text_.data());
+    const auto at =
+        static_cast<std::size_t>(out_.samples[begin + found].name.data() - text_.data());
     return duplicate_error(text_, at);
   }
 

@@ -22,8 +22,7 @@ constexpr std::size_t kBodyMax = 0xF0000000;  // offsets have 32 bits
 
 bool same_limits(const ParseLimits& a, const ParseLimits& b) {
   return a.samples_max == b.samples_max && a.series_per_family_max == b.series_per_family_max &&
-         a.line_bytes_max == b.line_bytes_max &&
-         a.labels_per_sample_max == b.labels_per_sample_max;
+         a.line_bytes_max == b.line_bytes_max && a.labels_per_sample_max == b.labels_per_sample_max;
 }
 
 }  // namespace

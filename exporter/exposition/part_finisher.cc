@@ -30,7 +30,9 @@ std::uint64_t next_sequence() {
   return ++last;
 }
 
-bool is_listed(const FamilyRecord& record) { return record.fate == Fate::kServed && record.kept > 0; }
+bool is_listed(const FamilyRecord& record) {
+  return record.fate == Fate::kServed && record.kept > 0;
+}
 
 // A text in slices, without what is cut out of it. Cuts come from the first to the last.
 class Slices {

@@ -33,9 +33,9 @@ struct PartStore {
   std::string body;
   Pod<char> out;  // with kSlack bytes of room behind what is there
   Pod<LineRecord> lines;
-  Pod<FamilyRecord> families;    // in the order of the body
-  Pod<Stamp> stamps;             // in the order of the body
-  Pod<std::uint32_t> order;      // of families, by name
+  Pod<FamilyRecord> families;        // in the order of the body
+  Pod<Stamp> stamps;                 // in the order of the body
+  Pod<std::uint32_t> order;          // of families, by name
   std::vector<std::string> removed;  // values of the removed label; the first is empty
   ParseLimits limits;
   std::uint64_t plan = 0;  // which one: PlanImage::number

@@ -62,9 +62,10 @@ bool Pass::take_line() {
 
 bool Pass::take_header(bool help, std::string_view name, std::string_view said, MetricType type,
                        const char* next) {
-  if (book.is_closed(name)) return take_line();
   const std::uint32_t before = book.current();
-  FamilyRecord& record = book.announce(name, at);
+  FamilyRecord* const announced = book.announce_open(name, at);
+  if (announced == nullptr) return take_line();
+  FamilyRecord& record = *announced;
   if ((help ? record.has_help : record.has_type) || record.line_count > 0) return take_line();
   (help ? record.has_help : record.has_type) = true;
   if (help) record.help = said;

@@ -25,8 +25,7 @@ inline constexpr std::size_t kSlack = 64;
 
 // A label of the plain line before, with what is known up to its end.
 struct SeenLabel {
-  std::uint32_t begin = 0;  // in the label block
-  std::uint32_t end = 0;    // behind its closing quote
+  std::uint32_t end = 0;      // in the label block, behind its closing quote
   std::uint32_t out_end = 0;  // in the rendered labels
   std::uint32_t id = 0;
   std::uint64_t sum = 0;    // of hashes
@@ -103,10 +102,10 @@ struct Pass {
   std::array<Head, kPartCount> head_of{};
   Pod<char> heads;
   SeenLabels seen;
-  std::string_view removed;  // value of the removed label in the family's first sample
-  bool is_special = false;   // the family: see FamilyRecord
-  bool fresh = true;         // no line of the family was rendered yet
-  bool is_changed = false;   // the family has lost or got lines since the poll before
+  std::string_view removed;      // value of the removed label in the family's first sample
+  bool is_special = false;       // the family: see FamilyRecord
+  bool fresh = true;             // no line of the family was rendered yet
+  bool is_changed = false;       // the family has lost or got lines since the poll before
   Pod<std::uint32_t> new_lines;  // of the family: that the poll before did not have
 
  private:
@@ -131,7 +130,7 @@ struct Pass {
   std::uint32_t known_ = 0;   // families of the poll before that were entered
   std::uint32_t claims_ = 0;  // looked through all families for
   std::vector<std::uint32_t> table_;
-  std::optional<Fault> fault_;       // of the line at `at`
+  std::optional<Fault> fault_;        // of the line at `at`
   std::optional<std::size_t> twice_;  // or the line there was given before
 };
 

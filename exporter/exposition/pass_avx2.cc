@@ -33,13 +33,13 @@ struct Ops {
   static std::uint64_t bits(__m256i mask) {
     return static_cast<std::uint32_t>(_mm256_movemask_epi8(mask));
   }
-  static __m256i is(__m256i bytes, char c) {
-    return _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(c));
-  }
+  static __m256i is(__m256i bytes, char c) { return _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(c)); }
   static __m256i at_most(__m256i bytes, char most) {
     return _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(most)), bytes);
   }
-  static __m256i minus(__m256i bytes, char c) { return _mm256_sub_epi8(bytes, _mm256_set1_epi8(c)); }
+  static __m256i minus(__m256i bytes, char c) {
+    return _mm256_sub_epi8(bytes, _mm256_set1_epi8(c));
+  }
 
   static std::uint64_t differ(const char* a, const char* b) {
     return ~bits(_mm256_cmpeq_epi8(load(a), load(b))) & 0xFFFFFFFFU;
@@ -54,8 +54,7 @@ struct Ops {
   }
   static std::uint64_t not_name(const char* p) {
     const __m256i bytes = load(p);
-    const __m256i letters =
-        at_most(minus(_mm256_or_si256(bytes, _mm256_set1_epi8(0x20)), 'a'), 25);
+    const __m256i letters = at_most(minus(_mm256_or_si256(bytes, _mm256_set1_epi8(0x20)), 'a'), 25);
     const __m256i digits = at_most(minus(bytes, '0'), 10);  // and ':'
     const __m256i name = _mm256_or_si256(_mm256_or_si256(letters, digits), is(bytes, '_'));
     return ~bits(name) & 0xFFFFFFFFU;

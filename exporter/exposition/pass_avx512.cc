@@ -55,8 +55,8 @@ struct Ops {
   static void copy(char* to, const char* from) { _mm512_storeu_si512(to, load(from)); }
   static Digits number(const char* p) {
     const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    const __mmask32 digits = _mm256_cmple_epu8_mask(
-        _mm256_sub_epi8(bytes, _mm256_set1_epi8('0')), _mm256_set1_epi8(9));
+    const __mmask32 digits =
+        _mm256_cmple_epu8_mask(_mm256_sub_epi8(bytes, _mm256_set1_epi8('0')), _mm256_set1_epi8(9));
     return {~static_cast<std::uint32_t>(digits),
             static_cast<std::uint32_t>(_mm256_cmpeq_epi8_mask(bytes, _mm256_set1_epi8('\n')))};
   }

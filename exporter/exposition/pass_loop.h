@@ -10,76 +10,16 @@
 //   number(p)         of 32 bytes: which are no digits, which are newlines
 // A line that does not fit is left to Pass::take_line(), before anything was noted of it.
 
-[[gnu::always_inline]] inline const char* skip_equal(const char* a, const char* b, std::uint32_t limit) {
-  std::uint32_t i = 0;
-  do {
-    const std::uint64_t other = Ops::differ(a + i, b + i);
-    if (other != 0) return a + i + std::countr_zero(other);
-    i += Ops::kWidth;
-  } while (i < limit);
-  return a + i;
-}
-
-[[gnu::always_inline]] inline bool equal(const char* a, const char* b, std::uint32_t bytes) {
-  std::uint32_t i = 0;
-  for (; i + Ops::kWidth <= bytes; i += Ops::kWidth) {
-    if (Ops::differ(a + i, b + i) != 0) return false;
-  }
-  const std::uint32_t rest = bytes - i;
-  return rest == 0 || (Ops::differ(a + i, b + i) & ((std::uint64_t{1} << rest) - 1)) == 0;
-}
-
-// May write kWidth - 1 bytes too many.
-[[gnu::always_inline]] inline char* put(char* to, const char* from, std::uint32_t bytes) {
-  std::uint32_t i = 0;
-  do {
-    Ops::copy(to + i, from + i);
-    i += Ops::kWidth;
-  } while (i < bytes);
-  return to + bytes;
-}
-
-inline std::uint32_t word_at(const char* p) {
-  std::uint32_t word;
-  std::memcpy(&word, p, sizeof word);
-  return word;
-}
-
-// The number of bytes of a value that ends with its line, 0 when it is none or too long for us.
-// The usual forms without a branch: which of them comes next cannot be foretold.
-[[gnu::always_inline]] inline std::uint32_t value_bytes(const char* p) {
-  const auto [not_digits, newlines] = Ops::number(p);
-  if (newlines == 0) return 0;
-  const auto bytes = static_cast<std::uint32_t>(std::countr_zero(newlines));
-  const std::uint32_t odd = not_digits & ((std::uint32_t{1} << bytes) - 1);
-  const std::uint32_t odd2 = odd & (odd - 1);
-  const std::uint32_t odd3 = odd2 & (odd2 - 1);
-  const std::uint32_t odd4 = odd3 & (odd3 - 1);
-  const auto first = static_cast<std::uint32_t>(std::countr_zero(odd)) & 31U;
-  const auto second = static_cast<std::uint32_t>(std::countr_zero(odd2)) & 31U;
-  const auto third = static_cast<std::uint32_t>(std::countr_zero(odd3)) & 31U;
-  const bool point = p[first] == '.';
-  const bool whole = (odd == 0) & (bytes > 0);
-  const bool decimal = point & (odd != 0) & (odd2 == 0) & (bytes > 1);
-  const bool power = point & (odd3 != 0) & (odd4 == 0) & (second > 1) & (p[second] == 'e') &
-                     (third == second + 1) & ((p[third] == '+') | (p[third] == '-')) &
-                     (bytes - third - 2 < 2);  // one or two digits: in the range of a double
-  std::uint32_t nan;
-  std::memcpy(&nan, "NaN\n", sizeof nan);
-  if (whole | decimal | power | (word_at(p) == nan)) return bytes;
-  return text_rules::is_value({p, bytes}) ? bytes : 0;
-}
-
-[[gnu::always_inline]] inline std::uint64_t value_hash(const char* p, std::uint32_t bytes, std::uint64_t seed) {
-  return bytes <= 16 ? hash_short_bytes(p, bytes, seed) : hash_bytes({p, bytes}, seed);
-}
+#include "exposition/pass_bytes.h"
 
 // Bounds for a plain line: what is written for one fits into kLineRoom and its head.
 inline constexpr std::uint32_t kBlockMax = 4'000;
 inline constexpr std::uint32_t kLineRoom = 12'000;
 
 // The part that a line begins with, and where its name ends; false: another name.
-[[gnu::always_inline]] inline bool read_part(const char* at, const char* safe, std::string_view family, Part& part, std::uint32_t& bytes) {
+[[gnu::always_inline]] inline bool read_part(const char* at, const char* safe,
+                                             std::string_view family, Part& part,
+                                             std::uint32_t& bytes) {
   bytes = static_cast<std::uint32_t>(family.size());
   if (at + bytes > safe || !equal(at, family.data(), bytes)) return false;
   const char* const p = at + bytes;
@@ -100,123 +40,130 @@ inline constexpr std::uint32_t kLineRoom = 12'000;
   return at[bytes] == '{' || at[bytes] == ' ';
 }
 
+// The rule of the label that begins at `at`, up to its '="'; null: no plain name.
+[[gnu::always_inline]] inline const LabelRule* read_name(Pass& pass, const char* at,
+                                                         std::uint32_t& id) {
+  const LabelRule& foretold = pass.plan->rule(id);
+  if (equal(at, foretold.name.data(), foretold.bytes + 2)) return &foretold;
+  const char* end = at;
+  while (text_rules::is_label_byte(*end) && end - at <= static_cast<int>(LabelRule::kLongest)) {
+    ++end;
+  }
+  if (!text_rules::is_label_start(*at) || end[0] != '=' || end[1] != '"') return nullptr;
+  id = pass.plan->find({at, static_cast<std::size_t>(end - at)});
+  return id == PlanImage::kUnknown ? nullptr : &pass.plan->rule(id);
+}
+
+// Where the value that begins at `p` ends: at its closing quote; null: it is not plain.
+[[gnu::always_inline]] inline const char* value_end(const char* p, const char* safe) {
+  for (;;) {
+    if (p > safe) return nullptr;
+    const std::uint64_t stops = Ops::stop(p);
+    if (stops == 0) {
+      p += Ops::kWidth;
+      continue;
+    }
+    p += std::countr_zero(stops);
+    if (*p == '"') return p;
+    if (*p != '\\' || (p[1] != '\\' && p[1] != '"' && p[1] != 'n')) return nullptr;
+    p += 2;
+  }
+}
+
 struct LabelsRead {
-  const char* after;  // behind '}', or null: not plain
-  char* out;
-  std::uint64_t sum;
+  const char* after = nullptr;  // behind '}', or null: not plain
+  char* out = nullptr;
+  std::uint64_t sum = 0;
+  std::uint64_t names = 0;
   std::string_view removed;
-  std::uint32_t has;
-  bool is_special;
+  std::uint32_t has = 0;
+  bool is_special = false;
 };
+
+// One label from its name to its closing quote at `end`.
+[[gnu::always_inline]] inline void take_label(const LabelRule& rule, const char* begin,
+                                              const char* end, LabelsRead& read) {
+  const char* const value = begin + rule.bytes + 2;
+  const auto bytes = static_cast<std::uint32_t>(end - value);
+  if (bytes == 0) read.is_special = true;
+  read.sum += value_hash(value, bytes, rule.hash);
+  read.has |= rule.needed_for;
+  switch (rule.action) {
+    case LabelRule::Action::kKeep:
+      *read.out = ',';
+      read.out = put(read.out + 1, begin, static_cast<std::uint32_t>(end + 1 - begin));
+      break;
+    case LabelRule::Action::kRemove:
+      read.removed = {value, bytes};
+      break;
+    case LabelRule::Action::kRename:
+      read.out = put(read.out, rule.renamed, rule.renamed_bytes);
+      read.out = put(read.out, value, bytes + 1);
+      break;
+    case LabelRule::Action::kHard:
+      read.is_special = true;
+      break;
+  }
+}
+
+// The labels that the line before had, too: they are not read again. How many there are.
+[[gnu::always_inline]] inline std::uint32_t take_seen_labels(const Pass& pass, const char* block,
+                                                             LabelsRead& read) {
+  const SeenLabels& seen = pass.seen;
+  if (seen.count == 0) return 0;
+  const std::uint32_t limit = seen.labels[seen.count - 1].end;
+  if (block + limit > pass.safe) return 0;
+  const auto same = static_cast<std::uint32_t>(skip_equal(block, seen.block, limit) - block);
+  std::uint32_t n = 0;
+  while (n < seen.count && seen.labels[n].end <= same) ++n;
+  if (n == 0) return 0;
+  const SeenLabel& last = seen.labels[n - 1];
+  read.sum = last.sum;
+  read.names = last.names;
+  read.removed = last.removed;
+  read.has = last.has;
+  read.out = put(read.out, pass.store->out.data() + seen.out, last.out_end);
+  return n;
+}
 
 // The labels from `block`, which begins behind '{', rendered to `out`, each after a comma.
 inline LabelsRead read_labels(Pass& pass, const char* block, char* out) {
   SeenLabels& seen = pass.seen;
-  const std::uint32_t known = seen.count;
-  std::uint32_t n = 0;
-  const char* const out_begin = out;
-  LabelsRead read{nullptr, out, 0, {}, 0, false};
-  std::uint64_t names = 0;
-  const char* at = block;
-  if (known > 0) {
-    const std::uint32_t limit = seen.labels[known - 1].end;
-    if (block + limit > pass.safe) return read;
-    const auto same = static_cast<std::uint32_t>(skip_equal(block, seen.block, limit) - block);
-    while (n < known && seen.labels[n].end <= same) ++n;
-    if (n > 0) {
-      const SeenLabel& last = seen.labels[n - 1];
-      at = block + last.end;
-      names = last.names;
-      read.sum = last.sum;
-      read.removed = last.removed;
-      read.has = last.has;
-      out = put(out, pass.store->out.data() + seen.out, last.out_end);
-    }
-  }
+  LabelsRead read;
+  read.out = out;
+  std::uint32_t n = take_seen_labels(pass, block, read);
   seen.count = n;
-  const std::size_t labels_max = std::min<std::size_t>(pass.book.limits().labels_per_sample_max,
-                                                       seen.labels.size());
+  const char* at = n == 0 ? block : block + seen.labels[n - 1].end;
+  const std::size_t labels_max =
+      std::min<std::size_t>(pass.book.limits().labels_per_sample_max, seen.labels.size());
   while (*at != '}') {
     if (n > 0 && *at++ != ',') return read;
     if (n == labels_max || at > pass.safe) return read;
     const char* const begin = at;
-    std::uint32_t id = PlanImage::kUnknown;
-    if (n < known) {
-      const LabelRule& foretold = pass.plan->rule(seen.labels[n].id);
-      if (equal(begin, foretold.name.data(), foretold.bytes + 2)) id = seen.labels[n].id;
+    SeenLabel& label = seen.labels[n];  // of some line before
+    const LabelRule* const rule = read_name(pass, begin, label.id);
+    if (rule == nullptr) {
+      label.id = 0;
+      return read;
     }
-    if (id == PlanImage::kUnknown) {
-      const std::uint64_t ends = Ops::not_name(at);
-      // ':' is no byte of a label's name: it is not found, as such a name has no rule.
-      const char* name_end = at;
-      if (ends != 0) {
-        name_end += std::countr_zero(ends);
-      } else {
-        while (text_rules::is_label_byte(*name_end) && name_end - at <= 32) ++name_end;
-      }
-      const std::string_view name(at, static_cast<std::size_t>(name_end - at));
-      if (name.empty() || !text_rules::is_label_start(name[0]) ||
-          name.find(':') != std::string_view::npos) {
-        return read;
-      }
-      if (name_end[0] != '=' || name_end[1] != '"') return read;
-      id = pass.plan->find(name);
-      if (id == PlanImage::kUnknown) return read;
-    }
-    const LabelRule& rule = pass.plan->rule(id);
-    const std::uint64_t bit = std::uint64_t{1} << id;
-    if ((names & bit) != 0) return read;
-    names |= bit;
-    const char* const value = begin + rule.bytes + 2;
-    const char* p = value;
-    for (;;) {
-      if (p > pass.safe) return read;
-      const std::uint64_t stops = Ops::stop(p);
-      if (stops == 0) {
-        p += Ops::kWidth;
-        continue;
-      }
-      p += std::countr_zero(stops);
-      if (*p == '"') break;
-      if (*p != '\\' || (p[1] != '\\' && p[1] != '"' && p[1] != 'n')) return read;
-      p += 2;
-    }
-    const auto bytes = static_cast<std::uint32_t>(p - value);
-    at = p + 1;
-    if (at - block > kBlockMax) return read;
-    if (bytes == 0) read.is_special = true;
-    read.sum += value_hash(value, bytes, rule.hash);
-    read.has |= rule.needed_for;
-    switch (rule.action) {
-      case LabelRule::Action::kKeep:
-        *out = ',';
-        out = put(out + 1, begin, static_cast<std::uint32_t>(at - begin));
-        break;
-      case LabelRule::Action::kRemove:
-        read.removed = {value, bytes};
-        break;
-      case LabelRule::Action::kRename:
-        out = put(out, rule.renamed, rule.renamed_bytes);
-        out = put(out, value, bytes + 1);
-        break;
-      case LabelRule::Action::kHard:
-        read.is_special = true;
-        break;
-    }
-    SeenLabel& label = seen.labels[n++];
-    label.begin = static_cast<std::uint32_t>(begin - block);
+    const std::uint64_t bit = std::uint64_t{1} << label.id;
+    if ((read.names & bit) != 0) return read;
+    read.names |= bit;
+    const char* const end = value_end(begin + rule->bytes + 2, pass.safe);
+    if (end == nullptr || end - block > kBlockMax) return read;
+    take_label(*rule, begin, end, read);
+    at = end + 1;
     label.end = static_cast<std::uint32_t>(at - block);
-    label.out_end = static_cast<std::uint32_t>(out - out_begin);
-    label.id = id;
+    label.out_end = static_cast<std::uint32_t>(read.out - out);
     label.sum = read.sum;
-    label.names = names;
+    label.names = read.names;
     label.removed = read.removed;
     label.has = read.has;
+    ++n;
   }
   seen.block = block;
   seen.count = n;
   read.after = at + 1;
-  read.out = out;
   return read;
 }
 
@@ -366,99 +313,4 @@ bool run_cold(Pass& pass) {
   return pass.close_family(pass.book.current());
 }
 
-// How many lines of the poll before are looked at when one is missing.
-inline constexpr std::uint32_t kLookAhead = 8;
-
-// Whether the text at `pass.at` begins as that line of the poll before, all in reach of loads.
-[[gnu::always_inline]] inline bool begins_as(const Pass& pass, const LineRecord& old) {
-  const PartStore& before = *pass.previous;
-  return pass.at + old.prefix <= pass.safe &&
-         std::size_t{old.at} + old.prefix + kSlack <= before.body.size() &&
-         equal(pass.at, before.body.data() + old.at, old.prefix);
-}
-
-// Lines that begin as those of the poll before, one after the other; gives the first that did not
-// come, or `end`.
-inline std::uint32_t take_known_lines(Pass& pass, std::uint32_t l, std::uint32_t end) {
-  PartStore& store = *pass.store;
-  const PartStore& before = *pass.previous;
-  const std::size_t line_max = pass.book.limits().line_bytes_max;
-  for (; l < end; ++l) {
-    const LineRecord& old = before.lines[l];
-    if (!begins_as(pass, old) || old.out_prefix == LineRecord::kDropped) break;
-    const char* const value = pass.at + old.prefix;
-    const std::uint32_t bytes = value_bytes(value);
-    if (bytes == 0 || std::size_t{old.prefix} + bytes > line_max) break;
-    const std::uint32_t out_at = store.out.size();
-    const std::size_t room = std::size_t{old.out_prefix} + bytes + 1 + kSlack;
-    if (store.out.capacity() - out_at < room) pass.more_out(room);
-    char* out = put(store.out.data() + out_at, before.out.data() + old.out_at, old.out_prefix);
-    out = put(out, value, bytes + 1);
-    store.out.set_size(static_cast<std::uint32_t>(out - store.out.data()));
-    if (store.lines.size() == store.lines.capacity()) store.lines.reserve(store.lines.size() + 64);
-    LineRecord& entry = store.lines[store.lines.size()];
-    entry.hash = old.hash;
-    entry.at = static_cast<std::uint32_t>(pass.at - pass.text.data());
-    entry.prefix = old.prefix;
-    entry.out_at = out_at;
-    entry.out_prefix = old.out_prefix;
-    store.lines.set_size(store.lines.size() + 1);
-    pass.at = value + bytes + 1;
-  }
-  return l;
-}
-
-// The lines of the current family, which is `old` in the poll before, and comments behind them.
-inline bool take_known_family(Pass& pass, const FamilyRecord& old, const char* next_head,
-                              std::uint32_t next_head_bytes) {
-  const std::uint32_t end = old.line_begin + old.line_count;
-  std::uint32_t l = old.line_begin;
-  for (;;) {
-    l = take_known_lines(pass, l, end);
-    if (pass.at == pass.end) break;
-    if (*pass.at == '#' && pass.begins_with(next_head, next_head_bytes)) break;
-    if (l < end && pass.take_known_line(pass.previous->lines[l])) {
-      ++l;
-      continue;
-    }
-    std::uint32_t ahead = l + 1;
-    const std::uint32_t ahead_end = std::min(end, l + 1 + kLookAhead);
-    while (ahead < ahead_end && !begins_as(pass, pass.previous->lines[ahead])) ++ahead;
-    if (ahead < ahead_end) {
-      l = ahead;
-      pass.is_changed = true;
-      continue;
-    }
-    if ((*pass.at == '#' || *pass.at <= ' ') && pass.take_comment()) continue;
-    if (pass.at >= pass.safe) return false;
-    if (next_head_bytes == 0 && pass.next_begins()) break;
-    pass.note_lines();
-    if (!take_sample(pass)) return false;
-    pass.note_new_line();
-  }
-  if (l < end) pass.is_changed = true;
-  return pass.close_known_family();
-}
-
-// A body with the same families as the one before, whatever became of their lines; false: it is
-// another, or something is wrong with it: run_cold() decides.
-bool run_steady(Pass& pass) {
-  const PartStore& before = *pass.previous;
-  const FamilyRecord* const families = before.families.data();
-  const std::uint32_t count = before.families.size();
-  if (count > 0 && families[0].head_at > 0) {
-    while (pass.at != pass.end && pass.take_comment()) {
-    }
-  }
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (!pass.enter_known_family(families[i])) return false;
-    const char* next_head = nullptr;
-    std::uint32_t next_head_bytes = 0;
-    if (i + 1 < count) {
-      next_head = before.body.data() + families[i + 1].head_at;
-      next_head_bytes = families[i + 1].head_end - families[i + 1].head_at;
-    }
-    if (!take_known_family(pass, families[i], next_head, next_head_bytes)) return false;
-  }
-  return pass.at == pass.end;
-}
+#include "exposition/pass_known.h"

@@ -58,8 +58,8 @@ struct Ops {
     for (unsigned i = 0; i < 32; i += 8) {
       const std::uint64_t word = load(p + i);
       const std::uint64_t low = word & ~kHigh;
-      const std::uint64_t digits = (low + kOnes * (0x80 - '0')) & ~(low + kOnes * (0x7F - '9')) &
-                                   ~word & kHigh;
+      const std::uint64_t digits =
+          (low + kOnes * (0x80 - '0')) & ~(low + kOnes * (0x7F - '9')) & ~word & kHigh;
       not_digits |= gather(~digits & kHigh) << i;
       newlines |= gather(high_of_equal(word, '\n')) << i;
     }

@@ -69,7 +69,9 @@ bool same_plan(const RelabelPlan& a, const RelabelPlan& b) {
                     p.reserved_family_prefixes, p.reserved_in_own_text, p.state_label, p.hash_seed,
                     p.functions);
   };
-  const auto has_functions = [](const RelabelPlan& p) { return p.leader_only || p.has_state_label; };
+  const auto has_functions = [](const RelabelPlan& p) {
+    return p.leader_only || p.has_state_label;
+  };
   if (values(a) != values(b)) return false;
   if (!has_functions(a) && !has_functions(b)) return true;
   return !a.functions.empty() && !a.leader_only == !b.leader_only &&

@@ -80,8 +80,8 @@ RelabelPlan plan_of(const OutcomeOptions& options, Role role, const std::string&
   if (options.role_on_samples) {
     identity += "," + render_identity({{"node_role", role_name(role)}});
   }
-  RelabelPlan plan = openbao_relabel_plan(std::move(identity), role,
-                                          options.leader_only_from_active, prefix);
+  RelabelPlan plan =
+      openbao_relabel_plan(std::move(identity), role, options.leader_only_from_active, prefix);
   plan.hash_seed = options.hash_seed;
   return plan;
 }
@@ -109,8 +109,7 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
   PartBuilder& builder = options.parts == nullptr ? parts : *options.parts;
   const Role expected = outcome.health ? outcome.role : options.expected_role;
   auto built = builder.build(std::move(answers.metrics->body), options.limits,
-                             plan_of(options, expected, options.expected_prefix),
-                             options.previous);
+                             plan_of(options, expected, options.expected_prefix), options.previous);
   if (!built.ok()) {
     refuse(outcome, built.error());
     return outcome;
@@ -123,8 +122,8 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
   outcome.reason = ErrorCode::kOk;
   if (options.active_only && outcome.role != Role::kActive) return outcome;
 
-  outcome.part = builder.with_plan(std::move(built).value(),
-                                   plan_of(options, outcome.role, facts.prefix));
+  outcome.part =
+      builder.with_plan(std::move(built).value(), plan_of(options, outcome.role, facts.prefix));
   return outcome;
 }
 

@@ -334,7 +334,9 @@ TEST_CASE("the identity is escaped, and labels without a value are left out of i
   CHECK(render_identity({{"a", "1"}, {"b", ""}, {"c", "x\"\\\n"}}) == "a=\"1\",c=\"x\\\"\\\\\\n\"");
 }
 
-TEST_CASE("a body that does not parse is an error, and one that parses has no need of its string any more") {
+TEST_CASE(
+    "a body that does not parse is an error, and one that parses has no need of its string any "
+    "more") {
   const auto bad = NodePart::build("a\n", {}, {});
   REQUIRE_FALSE(bad.ok());
   CHECK(bad.error().code == ErrorCode::kMalformed);

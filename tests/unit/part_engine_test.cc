@@ -1,5 +1,5 @@
-// The fast ways against the long one: the loops of each instruction set, and a poll that is compared
-// with the one before. All must give the same bytes, or the same error.
+// The fast ways against the long one: the loops of each instruction set, and a poll that is
+// compared with the one before. All must give the same bytes, or the same error.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -103,8 +103,8 @@ TEST_CASE("a poll that is compared with the one before gives what it gives alone
       std::string body = bodies.body();
       const ParseLimits limits = limits_of(bodies);
       for (int poll = 0; poll < 8; ++poll) {
-        const RelabelPlan plan = plan_of(world % 3 == 0 && poll > 5 ? Role::kActive
-                                                                   : Role::kStandby);
+        const RelabelPlan plan =
+            plan_of(world % 3 == 0 && poll > 5 ? Role::kActive : Role::kStandby);
         const auto alone = NodePart::build(body, limits, plan);
         const auto built = builder.build(body, limits, plan, before.get());
         const std::string expected = shown_of(alone), actual = shown_of(built);
@@ -147,22 +147,21 @@ TEST_CASE("a series that comes twice is found, whichever ways its two lines went
   };
   const std::string padding = "# TYPE z gauge\nz{long=\"" + std::string(100, 'z') + "\"} 1\n";
   PartBuilder builder;
-  const auto before = builder.build(head + lines(0, 20) + padding, {}, plan_of(Role::kActive),
-                                    nullptr);
+  const auto before =
+      builder.build(head + lines(0, 20) + padding, {}, plan_of(Role::kActive), nullptr);
   REQUIRE(before.ok());
   const std::vector<std::string> twice = {
-      lines(0, 20) + lines(5, 6),                                     // known, then new
-      lines(0, 5) + lines(19, 20) + lines(5, 20),                     // new, then known
-      lines(0, 5) + lines(40, 41) + lines(5, 9) + lines(40, 41),      // two new ones
-      lines(0, 20) + "g{number=\"3\",mount_point=\"secret/\"} 1\n",   // in another order
-      lines(0, 20) + lines(50, 90) + lines(70, 71)};                  // among many new ones
+      lines(0, 20) + lines(5, 6),                                    // known, then new
+      lines(0, 5) + lines(19, 20) + lines(5, 20),                    // new, then known
+      lines(0, 5) + lines(40, 41) + lines(5, 9) + lines(40, 41),     // two new ones
+      lines(0, 20) + "g{number=\"3\",mount_point=\"secret/\"} 1\n",  // in another order
+      lines(0, 20) + lines(50, 90) + lines(70, 71)};                 // among many new ones
   for (const std::string& text : twice) {
     const std::string body = head + text + padding;
     const auto built = builder.build(body, {}, plan_of(Role::kActive), before.value().get());
     REQUIRE_FALSE(built.ok());
     CHECK(built.error().code == ErrorCode::kDuplicateSeries);
-    CHECK(built.error().detail ==
-          NodePart::build(body, {}, plan_of(Role::kActive)).error().detail);
+    CHECK(built.error().detail == NodePart::build(body, {}, plan_of(Role::kActive)).error().detail);
   }
   CHECK(builder.steady_parts() == 0);
   const auto fewer = builder.build(head + lines(3, 9) + lines(12, 30) + padding, {},

@@ -66,7 +66,7 @@ class PollBodies {
 
   std::string value() {
     static const std::vector<std::string> kOdd = {
-        "+Inf", "-Inf", "inf",   "nan", "-0",     ".5",   "1.",
+        "+Inf", "-Inf", "inf",   "nan", "-0",     ".5",    "1.",
         "1e3",  "1e-5", "1E+10", "+7",  "-1.5e2", "1e300", "0.00000000000000000000000000000001"};
     switch (below(odd_ ? 6 : 5)) {
       case 0:
@@ -101,8 +101,8 @@ class PollBodies {
     static const std::vector<std::string> kMounts = {"auth/token/", "sys/", "secret/", "pki_int/",
                                                      "kv-team-of-a-long-name-that-goes-on/"};
     static const std::vector<std::string> kOddLabels = {
-        "job=\"x\"",        "exported_job=\"x\"", "empty=\"\"", "__a=\"1\"",
-        "utf=\"\xC3\xA9\"", "openbao_namespace=\"own\"",        "cluster=\"another\""};
+        "job=\"x\"",        "exported_job=\"x\"",        "empty=\"\"",         "__a=\"1\"",
+        "utf=\"\xC3\xA9\"", "openbao_namespace=\"own\"", "cluster=\"another\""};
     std::string out;
     if (cluster) out += "cluster=\"vault-cluster-7f3a9c21\",";
     out += "mount_point=\"" + kMounts[series % kMounts.size()] + std::to_string(series) + "\",";
@@ -126,8 +126,8 @@ class PollBodies {
   std::string family(std::size_t number) {
     static const std::vector<std::string> kTypes = {"summary", "summary",   "gauge",
                                                     "counter", "histogram", ""};
-    static const std::vector<std::string> kNames = {
-        "vault_core_unsealed", "bao_node_up", "vault_raft_peers", "certctl_state_x"};
+    static const std::vector<std::string> kNames = {"vault_core_unsealed", "bao_node_up",
+                                                    "vault_raft_peers", "certctl_state_x"};
     std::string type = one_of(kTypes);
     std::string name = "vault_f" + std::to_string(number) + (one_in(2) ? "_core" : "");
     if (one_in(8)) name = one_of(kNames) + std::to_string(number);
@@ -190,7 +190,7 @@ class PollBodies {
   void harm_bytes(std::string& text) {
     if (text.empty()) return;
     const std::size_t at = below(text.size());
-    static const std::vector<std::string> kPieces = {"\r", "\"", "\\", "{",    "}", ",", "=",
+    static const std::vector<std::string> kPieces = {"\r", "\"", "\\", "{",    "}", ",",       "=",
                                                      " ",  "\n", "a",  "\xC3", ":", "\xC3\xA9"};
     if (one_in(3)) {
       text[at] = static_cast<char>(below(256));

@@ -136,13 +136,14 @@ void CertctlServer::make_view() {
   view->upstream = life_.upstream();
   RelabelPlan plan = certctl_state_plan(certctl_identity(config_));
   plan.hash_seed = outside_.hash_seed;
-  auto parsed = parse_body(life_.state_text(), no_limits(), outside_.hash_seed);
-  if (!parsed.ok()) {
+  const NodePart* const before = view_ == nullptr ? nullptr : view_->state.get();
+  auto state = states_.build(life_.state_text(), no_limits(), plan, before);
+  if (!state.ok()) {
     log::error("certctl state cannot be written",
-               {{"certctl", config_.name}, {"detail", parsed.error().detail}});
-    parsed = parse_body("\n", no_limits(), outside_.hash_seed);
+               {{"certctl", config_.name}, {"detail", state.error().detail}});
+    state = states_.build("\n", no_limits(), plan, nullptr);
   }
-  view->state = NodePart::render(std::move(parsed).value(), plan);
+  view->state = std::move(state).value();
   view->valid_until = Clock::now() + config_.interval + config_.timeout + kViewGrace;
   view_ = std::move(view);
   changed_ = true;

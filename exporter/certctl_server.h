@@ -58,6 +58,8 @@ class CertctlServer {
   void tell(const certctl::Note& note) const;
   void make_view();
 
+  PartBuilder states_;
+
   CertctlConfig config_;
   LimitsConfig limits_;
   std::shared_ptr<const TlsTrust> trust_;

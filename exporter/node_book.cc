@@ -178,6 +178,10 @@ bool NodeBook::note_poll(PollResult result) {
   options.active_only = clusters_[node.cluster].profile == Profile::kActive;
   // What was told of the last poll and is so again needs no third and fourth look.
   options.second_look = (result.second_look && node.contradicted) || node.latest.disagreement;
+  options.parts = &node.parts;
+  options.previous = node.latest.part.get();
+  options.expected_role = node.latest.role;
+  options.expected_prefix = node.shown.prefix;
   Outcome outcome = judge_poll(std::move(result.answers), options);
   node.contradicted = outcome.ask_again;
   if (outcome.ask_again) return true;

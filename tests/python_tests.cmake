@@ -9,6 +9,8 @@ set(python_environment
   "BAO_EXPORTER=$<TARGET_FILE:bao-exporter>"
   "BAO_EXPORTER_HANGING=$<TARGET_FILE:bao-exporter-hanging>"
   "BAO_EXPORTER_PROMETHEUS_DIR=${BAO_EXPORTER_PROMETHEUS_DIR}"
+  "BAO_EXPORTER_PEERS=${BAO_EXPORTER_PEERS}"
+  "BAO_PEER_BODIES=$<TARGET_FILE:peer_bodies>"
   "PYTHONDONTWRITEBYTECODE=1"
   "PYTHONPATH=${CMAKE_CURRENT_SOURCE_DIR}/e2e:${CMAKE_CURRENT_SOURCE_DIR}/fault:${CMAKE_CURRENT_SOURCE_DIR}/fake")
 set(cluster_dir "${CMAKE_CURRENT_BINARY_DIR}/cluster")
@@ -45,6 +47,8 @@ bao_python_test(deploy test_configs TIMEOUT 60)
 bao_python_test(deploy test_certctl_recipe TIMEOUT 60)
 bao_python_test(deploy test_kubernetes TIMEOUT 60)
 bao_python_test(deploy test_prometheus_files TIMEOUT 240)
+
+bao_python_test(reference test_prometheus_parser TIMEOUT 300)
 
 # Fakes that misbehave on demand: no real OpenBao, no network, each its own processes.
 bao_python_test(fake test_fake_certctl TIMEOUT 120)

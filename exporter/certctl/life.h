@@ -247,6 +247,7 @@ class Life {
 
   std::optional<bool> ready_;
   std::optional<std::string> version_;
+  PartBuilder upstream_parts_;
   std::shared_ptr<const NodePart> upstream_;
   std::map<std::string, double, std::less<>> upstream_values_;
   std::map<std::string, bool, std::less<>> mismatches_;

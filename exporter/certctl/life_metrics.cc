@@ -8,10 +8,11 @@ namespace bao_exporter::certctl {
 namespace {
 
 // Values of families that have one sample without labels.
-std::map<std::string, double, std::less<>> plain_values(const Exposition& exposition) {
+std::map<std::string, double, std::less<>> plain_values(const NodePart& part) {
+  const Exposition exposition =
+      part.excerpt([](const Family& family) { return family.sample_count == 1; });
   std::map<std::string, double, std::less<>> values;
   for (const Family& family : exposition.families) {
-    if (family.sample_count != 1) continue;
     const Sample& sample = exposition.samples_of(family).front();
     double value = 0;
     const auto read =
@@ -78,14 +79,14 @@ void Life::take_metrics(Answer answer, const When& when, Steps& steps) {
         return fail_poll(*error, when, steps);
     }
   }
-  auto parsed =
-      parse_body(with_legal_escapes(std::move(answer.body)), options_.limits, options_.hash_seed);
-  if (!parsed.ok()) {
-    fail_poll(parsed.error(), when, steps);
+  auto built = upstream_parts_.build(with_legal_escapes(std::move(answer.body)), options_.limits,
+                                     options_.upstream_plan, upstream_.get());
+  if (!built.ok()) {
+    fail_poll(built.error(), when, steps);
     return note_key_known(when, steps);
   }
-  upstream_values_ = plain_values(parsed.value().exposition);
-  upstream_ = NodePart::render(std::move(parsed).value(), options_.upstream_plan);
+  upstream_ = std::move(built).value();
+  upstream_values_ = plain_values(*upstream_);
   succeed(CertctlCollector::kMetrics, when, steps);
   compare(steps);
   end_poll(when, steps);

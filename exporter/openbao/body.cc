@@ -12,6 +12,8 @@ namespace bao_exporter {
 
 namespace {
 
+constexpr std::string_view kProcessStart = "process_start_time_seconds";
+constexpr std::string_view kLastCollection = "go_memstats_last_gc_time_seconds";
 constexpr std::array<std::string_view, 2> kPrefixes = {"vault_", "openbao_"};
 
 // The name after what OpenBao puts before it. `prefix` is tried first: it may begin with another.
@@ -73,8 +75,8 @@ std::string_view value_of(const Exposition& exposition, std::string_view name) {
 }
 
 void read_process(const Exposition& exposition, BodyFacts& facts) {
-  const std::string_view start = value_of(exposition, "process_start_time_seconds");
-  const std::string_view collected = value_of(exposition, "go_memstats_last_gc_time_seconds");
+  const std::string_view start = value_of(exposition, kProcessStart);
+  const std::string_view collected = value_of(exposition, kLastCollection);
   double seconds = 0;
   const auto read = std::from_chars(start.data(), start.data() + start.size(), seconds);
   if (start.empty() || read.ec != std::errc()) return;
@@ -99,6 +101,13 @@ bool is_leader_only(const Family& family, std::string_view prefix) {
   }
   if (starts("token_count")) return true;
   return family.type == MetricType::kGauge && starts("identity_") && name->ends_with("_count");
+}
+
+bool tells_facts(const Family& family) {
+  const std::string_view name = family.name;
+  if (name == kProcessStart || name == kLastCollection) return true;
+  return name.ends_with("core_active") || name.ends_with("core_unsealed") ||
+         name.find("raft_storage_stats_") != std::string_view::npos;
 }
 
 BodyFacts read_body_facts(const Exposition& exposition) {
@@ -134,6 +143,8 @@ RelabelPlan openbao_relabel_plan(std::string identity, Role role, bool leader_on
     const auto name = without_prefix(family, prefix);
     return name && *name == "core_unsealed";
   };
+  const bool usual = std::find(kPrefixes.begin(), kPrefixes.end(), prefix) != kPrefixes.end();
+  plan.functions = "openbao:" + (usual ? std::string() : prefix);
   return plan;
 }
 

@@ -75,6 +75,17 @@ bool contradicts(Outcome& outcome, const BodyFacts& facts, bool second_look) {
   return true;
 }
 
+RelabelPlan plan_of(const OutcomeOptions& options, Role role, const std::string& prefix) {
+  std::string identity = options.identity;
+  if (options.role_on_samples) {
+    identity += "," + render_identity({{"node_role", role_name(role)}});
+  }
+  RelabelPlan plan =
+      openbao_relabel_plan(std::move(identity), role, options.leader_only_from_active, prefix);
+  plan.hash_seed = options.hash_seed;
+  return plan;
+}
+
 }  // namespace
 
 Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
@@ -94,12 +105,16 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
     refuse(outcome, *std::move(error));
     return outcome;
   }
-  auto parsed = parse_body(std::move(answers.metrics->body), options.limits, options.hash_seed);
-  if (!parsed.ok()) {
-    refuse(outcome, parsed.error());
+  PartBuilder parts;
+  PartBuilder& builder = options.parts == nullptr ? parts : *options.parts;
+  const Role expected = outcome.health ? outcome.role : options.expected_role;
+  auto built = builder.build(std::move(answers.metrics->body), options.limits,
+                             plan_of(options, expected, options.expected_prefix), options.previous);
+  if (!built.ok()) {
+    refuse(outcome, built.error());
     return outcome;
   }
-  outcome.facts = read_body_facts(parsed.value().exposition);
+  outcome.facts = read_body_facts(built.value()->excerpt(tells_facts));
   const BodyFacts& facts = outcome.facts;
   settle_role(outcome, answers, facts);
   outcome.claims_active = outcome.role == Role::kActive || facts.core_active.value_or(false);
@@ -107,14 +122,8 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
   outcome.reason = ErrorCode::kOk;
   if (options.active_only && outcome.role != Role::kActive) return outcome;
 
-  std::string identity = options.identity;
-  if (options.role_on_samples) {
-    identity += "," + render_identity({{"node_role", role_name(outcome.role)}});
-  }
-  RelabelPlan plan = openbao_relabel_plan(std::move(identity), outcome.role,
-                                          options.leader_only_from_active, facts.prefix);
-  plan.hash_seed = options.hash_seed;
-  outcome.part = NodePart::render(std::move(parsed).value(), plan);
+  outcome.part =
+      builder.with_plan(std::move(built).value(), plan_of(options, outcome.role, facts.prefix));
   return outcome;
 }
 

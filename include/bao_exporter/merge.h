@@ -22,6 +22,7 @@ class Rope {
   // The view must point into something that `own` keeps alive.
   void append(std::string_view piece);
   void own(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }
+  void reserve(std::size_t pieces) { pieces_.reserve(pieces); }
   // The other's pieces and owners, after ours.
   void append(Rope other);
 
@@ -40,21 +41,36 @@ struct MergeSource {
   std::shared_ptr<const NodePart> part;
 };
 
+struct MergePlan;
+
 // What is known of the TYPE of each family, by the rank of who said it. Lives from one merge to the
-// next, so that a source that is down keeps its say. Not shared between threads.
+// next, so that a source that is down keeps its say, and that nothing is sorted again while sources
+// and their families stay the same. Not shared between threads.
 class TypeBook {
  public:
+  TypeBook();
+  TypeBook(TypeBook&&) noexcept;
+  TypeBook& operator=(TypeBook&&) noexcept;
+  ~TypeBook();
+
   // Notes what the source of the lowest rank among those present says, and gives the TYPE in force.
   MetricType settle(std::string_view family, std::uint32_t rank, MetricType said);
   // A source that is configured no more loses its say.
   void forget(std::uint32_t rank);
 
  private:
+  friend class Merger;
   struct Entry {
     std::uint32_t rank;
     MetricType type;
   };
-  std::map<std::string, Entry, std::less<>> entries_;
+  using Entries = std::map<std::string, Entry, std::less<>>;
+
+  MetricType settle_at(Entries::iterator& at, std::string_view family, std::uint32_t rank,
+                       MetricType said);
+
+  Entries entries_;
+  std::unique_ptr<MergePlan> plan_;  // of the last merge; null: none that still holds
 };
 
 // A family that a source lost.

@@ -35,6 +35,7 @@ struct NodeState {
   std::string identity;  // rendered labels N: cluster, node_name, instance, scrape_profile, ...
 
   // Its last poll.
+  PartBuilder parts;
   Outcome latest;
   bool polled = false;
   bool contradicted = false;        // asked again because health and body contradicted each other

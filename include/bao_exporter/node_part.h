@@ -1,5 +1,5 @@
 // NodePart: what one poll of one target became. The body, the rendered lines and the index of
-// families, owned together and immutable; a view never leaves its NodePart.
+// families, made in one pass, owned together and immutable; a view never leaves its NodePart.
 //
 // Pure: no I/O, no clock, no log. Threads: built on one, then shared as shared_ptr<const NodePart>.
 #pragma once
@@ -50,19 +50,14 @@ struct RelabelPlan {
   std::function<bool(std::string_view family)> has_state_label;
   std::string state_label;
   std::uint64_t hash_seed = 0;  // differs from process to process: nobody can prepare collisions
+  // Says what the functions depend on: with the same word they give the same answers. Without one
+  // nothing of an earlier part is used again where there are functions.
+  std::string functions;
 };
 
 // name="value" pairs, escaped and joined by commas; pairs with an empty value are left out.
 [[nodiscard]] std::string render_identity(
     const std::vector<std::pair<std::string_view, std::string_view>>& labels);
-
-// A body and its views, kept together.
-struct ParsedBody {
-  std::unique_ptr<const std::string> text;
-  Exposition exposition;
-};
-[[nodiscard]] Result<ParsedBody> parse_body(std::string body, const ParseLimits& limits,
-                                            std::uint64_t hash_seed);
 
 struct FamilyPart {
   std::string_view name;
@@ -73,21 +68,27 @@ struct FamilyPart {
   std::uint32_t samples = 0;
 };
 
+struct PartStore;
+
 class NodePart {
  public:
-  // Renders every sample that the plan keeps, with its value byte for byte. Two samples that the
-  // plan makes equal: the one whose removed_label had a value stays (else the first), the other is
-  // dropped and counted.
-  [[nodiscard]] static std::shared_ptr<const NodePart> render(ParsedBody parsed,
-                                                              const RelabelPlan& plan);
+  // Reads a body strictly, as parse() does and with its errors, and renders every sample that the
+  // plan keeps, with its value byte for byte. Two samples that the plan makes equal: the one whose
+  // removed_label had a value stays (else the first), the other is dropped and counted.
+  [[nodiscard]] static Result<std::shared_ptr<const NodePart>> build(std::string body,
+                                                                     const ParseLimits& limits,
+                                                                     const RelabelPlan& plan);
 
   NodePart(const NodePart&) = delete;
   NodePart& operator=(const NodePart&) = delete;
+  ~NodePart();
 
   // Sorted by name; only families with samples.
   [[nodiscard]] const std::vector<FamilyPart>& families() const { return families_; }
+  // Equal for two parts only when their families have the same names, types and HELP.
+  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
   [[nodiscard]] std::uint64_t samples() const { return samples_; }
-  [[nodiscard]] std::size_t body_bytes() const { return parsed_.text->size(); }
+  [[nodiscard]] std::size_t body_bytes() const;
   [[nodiscard]] const DropCounts& dropped() const { return dropped_; }
 
   // What the node sent, byte for byte and in its own order, as slices of its body. Left out are the
@@ -95,16 +96,50 @@ class NodePart {
   // nothing else of the plan applies.
   [[nodiscard]] const std::vector<std::string_view>& own_text() const { return own_text_; }
 
- private:
-  NodePart() = default;
-  friend class PartRenderer;
+  // The families that are `wanted`, with their samples, as parse() read them from the body: dropped
+  // ones, too. Views point into this part. Takes time for what is wanted only.
+  [[nodiscard]] Exposition excerpt(const std::function<bool(const Family&)>& wanted) const;
 
-  ParsedBody parsed_;
-  std::string rendered_;
+ private:
+  NodePart();
+  friend class PartBuilder;
+  friend class PartFinisher;
+  friend class PartPool;
+
+  std::unique_ptr<PartStore> store_;
   std::vector<FamilyPart> families_;
   std::vector<std::string_view> own_text_;
+  std::uint64_t sequence_ = 0;
   std::uint64_t samples_ = 0;
   DropCounts dropped_{};
+};
+
+// Makes the parts of one target, one after the other. Arenas of parts that nobody has any more are
+// taken again. Used by one thread at a time; its parts may end on any, and outlive it.
+class PartBuilder {
+ public:
+  PartBuilder();
+  PartBuilder(PartBuilder&&) noexcept;
+  PartBuilder& operator=(PartBuilder&&) noexcept;
+  ~PartBuilder();
+
+  // As NodePart::build(). `previous`, which may be null, is of this builder: what did not change
+  // since is not read again. The result is the same with and without it.
+  [[nodiscard]] Result<std::shared_ptr<const NodePart>> build(std::string body,
+                                                              const ParseLimits& limits,
+                                                              const RelabelPlan& plan,
+                                                              const NodePart* previous);
+
+  // A part of this builder as it is with that plan: itself, where that is the plan it has.
+  [[nodiscard]] std::shared_ptr<const NodePart> with_plan(std::shared_ptr<const NodePart> part,
+                                                          const RelabelPlan& plan);
+
+  // Parts that were made with the help of the one before.
+  [[nodiscard]] std::uint64_t steady_parts() const;
+
+ private:
+  struct Room;
+  std::unique_ptr<Room> room_;
 };
 
 }  // namespace bao_exporter

@@ -54,6 +54,8 @@ struct BodyFacts {
   std::string process_print;
 };
 [[nodiscard]] BodyFacts read_body_facts(const Exposition& exposition);
+// The families that it looks at.
+[[nodiscard]] bool tells_facts(const Family& family);
 
 struct OutcomeOptions {
   ParseLimits limits;
@@ -63,6 +65,14 @@ struct OutcomeOptions {
   bool leader_only_from_active = true;
   bool active_only = false;  // profile active: samples of the active node only
   bool second_look = false;  // this poll was made because the one before contradicted itself
+
+  // Who makes the node's parts; null: nobody in particular. `previous`, which may be null, is one
+  // of them: what did not change since is not read again.
+  PartBuilder* parts = nullptr;
+  const NodePart* previous = nullptr;
+  // What the body will probably say of the node; otherwise it is rendered twice.
+  Role expected_role = Role::kUnknown;
+  std::string expected_prefix;
 };
 
 struct Outcome {

@@ -26,15 +26,13 @@ std::string served(const std::string& name) {
   for (std::uint32_t number = 1;; ++number) {
     const auto path = kGolden / (name + "." + std::to_string(number) + ".in.prom");
     if (!std::filesystem::exists(path)) break;
-    auto parsed = parse_body(content_of(path), {}, 1);
-    REQUIRE(parsed.ok());
     const std::string node = "n" + std::to_string(number);
     const Role role = number == 1 ? Role::kActive : Role::kStandby;
-    sources.push_back(
-        {number, NodePart::render(std::move(parsed).value(),
-                                  openbao_relabel_plan(
-                                      render_identity({{"cluster", "prod"}, {"node_name", node}}),
-                                      role, true))});
+    const RelabelPlan plan = openbao_relabel_plan(
+        render_identity({{"cluster", "prod"}, {"node_name", node}}), role, true);
+    const auto built = NodePart::build(content_of(path), {}, plan);
+    REQUIRE(built.ok());
+    sources.push_back({number, built.value()});
   }
   REQUIRE_FALSE(sources.empty());
   TypeBook types;

@@ -21,9 +21,9 @@ constexpr std::uint64_t kSeed = 7;
 std::shared_ptr<const NodePart> part_of(const std::string& node, const std::string& text) {
   RelabelPlan plan;
   plan.identity = "node_name=\"" + node + "\"";
-  Result<ParsedBody> parsed = parse_body(text, {}, kSeed);
-  if (!parsed.ok()) FAIL("the body is refused: " + parsed.error().detail);
-  return NodePart::render(std::move(parsed).value(), plan);
+  auto built = NodePart::build(text, {}, plan);
+  if (!built.ok()) FAIL("the body is refused: " + built.error().detail);
+  return std::move(built).value();
 }
 
 // Sources a, b, c, ... with ranks 0, 1, 2, ...; an empty text is a source that is down.

@@ -52,9 +52,9 @@ RelabelPlan short_plan() {
 }
 
 std::shared_ptr<const NodePart> render(const std::string& text, const RelabelPlan& plan) {
-  Result<ParsedBody> parsed = parse_body(text, {}, kSeed);
-  if (!parsed.ok()) FAIL("the body is refused: " + parsed.error().detail);
-  return NodePart::render(std::move(parsed).value(), plan);
+  auto built = NodePart::build(text, {}, plan);
+  if (!built.ok()) FAIL("the body is refused: " + built.error().detail);
+  return std::move(built).value();
 }
 
 std::string lines_of(const NodePart& part) {
@@ -334,16 +334,21 @@ TEST_CASE("the identity is escaped, and labels without a value are left out of i
   CHECK(render_identity({{"a", "1"}, {"b", ""}, {"c", "x\"\\\n"}}) == "a=\"1\",c=\"x\\\"\\\\\\n\"");
 }
 
-TEST_CASE("a body that does not parse is an error, and one that parses survives being moved") {
-  Result<ParsedBody> bad = parse_body("a\n", {}, kSeed);
+TEST_CASE(
+    "a body that does not parse is an error, and one that parses has no need of its string any "
+    "more") {
+  const auto bad = NodePart::build("a\n", {}, {});
   REQUIRE_FALSE(bad.ok());
   CHECK(bad.error().code == ErrorCode::kMalformed);
   // Short enough for the string's own room: a view into it must not be lost.
-  Result<ParsedBody> good = parse_body("a 1\n", {}, kSeed);
-  REQUIRE(good.ok());
-  const ParsedBody moved = std::move(good).value();
-  CHECK(moved.exposition.samples[0].value == "1");
-  CHECK(moved.exposition.samples[0].value.data() == moved.text->data() + 2);
+  std::string body = "a 1\n";
+  const auto part = NodePart::build(std::move(body), {}, {});
+  REQUIRE(part.ok());
+  body = "b 2\n";
+  const Exposition sent = part.value()->excerpt([](const Family&) { return true; });
+  REQUIRE(sent.samples.size() == 1);
+  CHECK(sent.samples[0].name == "a");
+  CHECK(sent.samples[0].value.data() == part.value()->own_text()[0].data() + 2);
 }
 
 TEST_CASE("the causes of dropped samples have the names of the contract") {
@@ -526,12 +531,12 @@ TEST_CASE("whatever labels a node sends, each series carries the identity once a
   for (int round = 0; round < 4'000; ++round) {
     const std::string text = hostile_body(random);
     CAPTURE(text);
-    Result<ParsedBody> parsed = parse_body(text, {}, kSeed);
+    const Result<Exposition> parsed = parse(text, {}, kSeed);
     // Names of two families may clash (a and a_sum); what is refused is no case for here.
     if (!parsed.ok()) continue;
     ++bodies;
     std::map<std::string, std::string> expected;
-    for (const Family& family : parsed.value().exposition.families) {
+    for (const Family& family : parsed.value().families) {
       const bool ours = std::any_of(plan.reserved_family_prefixes.begin(),
                                     plan.reserved_family_prefixes.end(), [&](const std::string& p) {
                                       // A summary or histogram `bao_node` has samples bao_node_sum.
@@ -542,10 +547,10 @@ TEST_CASE("whatever labels a node sends, each series carries the identity once a
                                       return name.substr(0, p.size()) == p;
                                     });
       if (family.sample_count == 0 || ours || plan.leader_only(family)) continue;
-      expected[std::string(family.name)] = expected_lines(parsed.value().exposition, family, plan);
+      expected[std::string(family.name)] = expected_lines(parsed.value(), family, plan);
     }
-    const std::size_t sent = parsed.value().exposition.samples.size();
-    const auto part = NodePart::render(std::move(parsed).value(), plan);
+    const std::size_t sent = parsed.value().samples.size();
+    const auto part = render(text, plan);
 
     std::map<std::string, std::string> actual;
     std::uint64_t samples = 0;

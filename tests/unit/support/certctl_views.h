@@ -21,9 +21,9 @@ inline CertctlConfig certctl_server(const std::string& name) {
 
 inline std::shared_ptr<const NodePart> certctl_part(const std::string& text,
                                                     const RelabelPlan& plan) {
-  auto parsed = parse_body(text, {}, 7);
-  if (!parsed.ok()) FAIL("the body is refused: " + parsed.error().detail);
-  return NodePart::render(std::move(parsed).value(), plan);
+  auto built = NodePart::build(text, {}, plan);
+  if (!built.ok()) FAIL("the body is refused: " + built.error().detail);
+  return std::move(built).value();
 }
 
 inline std::string ready_text(const std::string& value) {

@@ -1,0 +1,30 @@
+// From what a pass left to what a NodePart shows.
+#pragma once
+
+#include "bao_exporter/node_part.h"
+#include "exposition/part_store.h"
+
+namespace bao_exporter {
+
+class PartFinisher {
+ public:
+  PartFinisher(NodePart& part, const RelabelPlan& plan) : part_(part), plan_(plan) {}
+
+  // `previous`: a part whose families are the same, in the same order; or null.
+  void run(const NodePart* previous);
+
+ private:
+  void judge(FamilyRecord& record) const;
+  void count(const FamilyRecord& record);
+  void sort_families(const NodePart* previous);
+  void list_families();
+  void slice_own_text();
+  [[nodiscard]] bool is_in_own_text(const FamilyRecord& record) const;
+
+  NodePart& part_;
+  const RelabelPlan& plan_;
+};
+
+[[nodiscard]] Family family_of(const FamilyRecord& record);
+
+}  // namespace bao_exporter

@@ -1,0 +1,285 @@
+#include "exposition/pass.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "bao_exporter/hash.h"
+#include "exposition/fault_text.h"
+#include "exposition/text_rules.h"
+
+namespace bao_exporter {
+
+namespace {
+constexpr std::size_t kRemovedMax = 200;  // different values that are told apart from poll to poll
+}
+
+Pass::Pass() = default;
+
+void Pass::begin(PartStore& to, PlanImage& image) {
+  store = &to;
+  plan = &image;
+  text = to.body;
+  at = text.data();
+  end = at + text.size();
+  safe = text.size() > kSlack ? end - kSlack : at;
+  to.out.clear();
+  to.lines.clear();
+  to.families.clear();
+  to.stamps.clear();
+  to.removed.resize(1);
+  to.plan = image.number();
+  book.begin(at, to.families, to.limits, image.plan().hash_seed);
+  family = FamilyBook::kNone;
+  previous = nullptr;
+  known_ = claims_ = 0;
+  fault_.reset();
+  twice_.reset();
+  to.out.reserve(text.size() + text.size() / 2 + kSlack);
+}
+
+bool Pass::take_line() {
+  const void* newline = std::memchr(at, '\n', static_cast<std::size_t>(end - at));
+  const char* const to = static_cast<const char*>(newline);
+  const std::string_view line(at, static_cast<std::size_t>(to - at));
+  const std::uint32_t before = book.current();
+  bool is_sample = false;
+  if (line.size() > book.limits().line_bytes_max) {
+    fault_ = Fault{ErrorCode::kLimitLine, book.limits().line_bytes_max + 1,
+                   "the line is longer than limits.line_bytes_max"};
+  } else if (text_rules::find_illegal_byte(line) != std::string_view::npos) {
+    fault_ = Fault{};  // error() finds it again
+  } else {
+    fault_ = book.take(line, line_, is_sample);
+  }
+  if ((fault_ || book.current() != before) && !close_family(before)) return false;
+  if (fault_) return false;
+  if (book.current() != before) enter_family();
+  if (is_sample) render_plainly(line_);
+  at = to + 1;
+  return true;
+}
+
+bool Pass::take_header(bool help, std::string_view name, std::string_view said, MetricType type,
+                       const char* next) {
+  const std::uint32_t before = book.current();
+  FamilyRecord* const announced = book.announce_open(name, at);
+  if (announced == nullptr) return take_line();
+  FamilyRecord& record = *announced;
+  if ((help ? record.has_help : record.has_type) || record.line_count > 0) return take_line();
+  (help ? record.has_help : record.has_type) = true;
+  if (help) record.help = said;
+  if (!help) record.type = type;
+  if (book.current() != before) {
+    if (!close_family(before)) return false;
+    enter_family();
+  }
+  at = next;
+  return true;
+}
+
+bool Pass::open_part(Part part) {
+  FamilyRecord& record = book.family();
+  if ((parts_of(record.type) & part_bit(part)) == 0 || !plan->is_plain()) return false;
+  const std::uint32_t from = heads.size();
+  const std::string_view suffix = part_suffix(part);
+  const std::string& identity = plan->plan().identity;
+  const std::size_t bytes = record.name.size() + suffix.size();
+  heads.reserve(from + bytes + 1 + identity.size() + kSlack);
+  char* const to = heads.data() + from;
+  std::memcpy(to, record.name.data(), record.name.size());
+  std::memcpy(to + record.name.size(), suffix.data(), suffix.size());
+  to[bytes] = '{';
+  std::memcpy(to + bytes + 1, identity.data(), identity.size());
+  const std::string_view name(to, bytes);
+  if (!(previous != nullptr ? claim_known(part, name) : book.claim(part, name))) return false;
+  const auto whole = static_cast<std::uint32_t>(bytes + 1 + identity.size());
+  heads.set_size(from + whole);
+  head_of[static_cast<std::size_t>(part)] = {
+      from, whole,
+      part == Part::kBase ? record.name_hash : hash_bytes(name, plan->plan().hash_seed)};
+  open = static_cast<std::uint8_t>(open | part_bit(part));
+  return true;
+}
+
+void Pass::enter_family() {
+  family = book.current();
+  FamilyRecord& record = book.family();
+  record.out_begin = store->out.size();
+  const auto& has_state_label = plan->plan().has_state_label;
+  begin_lines(has_state_label && has_state_label(record.name));
+}
+
+void Pass::begin_lines(bool special) {
+  is_special = special;
+  removed = {};
+  open = 0;
+  heads.clear();
+  seen.block = nullptr;
+  seen.count = 0;
+  fresh = true;
+}
+
+void Pass::note_removed(std::string_view value) {
+  if (fresh) removed = value;
+  if (removed != value) is_special = true;
+}
+
+void Pass::append(std::string_view piece) {
+  if (store->out.size() + piece.size() + kSlack > store->out.capacity()) more_out(piece.size());
+  std::memcpy(store->out.data() + store->out.size(), piece.data(), piece.size());
+  store->out.set_size(store->out.size() + static_cast<std::uint32_t>(piece.size()));
+}
+
+void Pass::render_plainly(const SampleLine& line) {
+  FamilyRecord& record = book.family();
+  const Sample& sample = line.sample;
+  if (!labels_ || labels_plan_ != plan->number()) {
+    labels_.emplace(plan->plan());
+    labels_plan_ = plan->number();
+  }
+  if (labels_->assign(line.labels, false)) is_special = true;
+  note_removed(labels_->removed());
+  if (fresh) record.head_end = static_cast<std::uint32_t>(at - text.data());
+  fresh = false;
+  scratch_.clear();
+  labels_->append_head(scratch_, sample.name);
+  LineRecord entry;
+  entry.hash = series::hash_of(sample.name, line.labels, plan->plan().hash_seed);
+  entry.at = static_cast<std::uint32_t>(at - text.data());
+  entry.prefix = static_cast<std::uint32_t>(sample.value.data() - at);
+  entry.out_at = store->out.size();
+  entry.out_prefix = static_cast<std::uint32_t>(scratch_.size());
+  store->lines.push_back(entry);
+  scratch_ += sample.value;
+  scratch_ += '\n';
+  append(scratch_);
+  if (sample.timestamp.empty()) return;
+  const auto offset = [&](std::string_view piece) {
+    return static_cast<std::uint32_t>(piece.data() + piece.size() - text.data());
+  };
+  store->stamps.push_back({offset(sample.value), offset(sample.timestamp)});
+}
+
+void Pass::read_line(const LineRecord& line, SampleLine& out) const {
+  read_known_sample(store->line_at(line), out);
+}
+
+bool Pass::close_family(std::uint32_t index) {
+  if (index == FamilyBook::kNone) return true;
+  FamilyRecord& record = store->families[index];
+  const LineRecord* const lines = store->lines.data() + record.line_begin;
+  const std::uint32_t found = series::first_duplicate(
+      record.line_count, table_, [&](std::uint32_t i) { return lines[i].hash; },
+      [&](std::uint32_t a, std::uint32_t b) {
+        read_line(lines[a], one_);
+        read_line(lines[b], other_);
+        return series::same(one_.sample.name, one_.labels, other_.sample.name, other_.labels);
+      });
+  if (found != series::kNone) {
+    read_line(lines[found], one_);
+    twice_ = static_cast<std::size_t>(one_.sample.name.data() - text.data());
+    return false;
+  }
+  if (fresh) record.head_end = static_cast<std::uint32_t>(at - text.data());
+  finish_family(record);
+  return true;
+}
+
+void Pass::finish_family(FamilyRecord& record) {
+  record.kept = record.line_count;
+  record.is_special = is_special;
+  if (is_special) render_special(record);
+  record.out_end = store->out.size();
+  record.removed = 0;
+  if (record.line_count == 0 || removed.empty()) return;
+  std::vector<std::string>& known = store->removed;
+  const auto same = std::find(known.begin() + 1, known.end(), removed);
+  if (same == known.end()) {
+    if (known.size() == kRemovedMax) {
+      record.is_special = true;
+      return;
+    }
+    known.emplace_back(removed);
+    record.removed = static_cast<std::uint8_t>(known.size() - 1);
+  } else {
+    record.removed = static_cast<std::uint8_t>(same - known.begin());
+  }
+}
+
+// Lines that the plan may make equal: with a look at all of them.
+void Pass::render_special(FamilyRecord& record) {
+  OutLabels labels(plan->plan());
+  const auto& has_state_label = plan->plan().has_state_label;
+  const bool state_label = has_state_label && has_state_label(record.name);
+  const std::vector<bool> kept = lines_to_keep(record, state_label);
+  store->out.set_size(record.out_begin);
+  record.kept = 0;
+  for (std::uint32_t i = 0; i < record.line_count; ++i) {
+    LineRecord& line = store->lines[record.line_begin + i];
+    line.out_at = store->out.size();
+    line.out_prefix = LineRecord::kDropped;
+    if (!kept.empty() && !kept[i]) continue;
+    ++record.kept;
+    read_line(line, one_);
+    labels.assign(one_.labels, state_label);
+    scratch_.clear();
+    labels.append_head(scratch_, one_.sample.name);
+    line.out_prefix = static_cast<std::uint32_t>(scratch_.size());
+    scratch_ += one_.sample.value;
+    scratch_ += '\n';
+    append(scratch_);
+  }
+}
+
+// Empty: all of them. Only families in which two samples can have become equal are looked at.
+std::vector<bool> Pass::lines_to_keep(const FamilyRecord& record, bool state_label) {
+  if (!may_collide(record, state_label)) return {};
+  struct Holder {
+    std::uint32_t index;
+    bool had_removed;
+  };
+  OutLabels labels(plan->plan());
+  const auto hash = [this](const std::string& key) {
+    return hash_bytes(key, plan->plan().hash_seed);
+  };
+  std::unordered_map<std::string, Holder, decltype(hash)> holders(record.line_count, hash);
+  std::vector<bool> kept(record.line_count, true);
+  for (std::uint32_t i = 0; i < record.line_count; ++i) {
+    read_line(store->lines[record.line_begin + i], one_);
+    labels.assign(one_.labels, state_label);
+    const bool had_removed = !labels.removed().empty();
+    const auto [holder, added] =
+        holders.try_emplace(labels.key(one_.sample.name), Holder{i, had_removed});
+    if (added) continue;
+    if (had_removed && !holder->second.had_removed) {
+      kept[holder->second.index] = false;
+      holder->second = {i, had_removed};
+    } else {
+      kept[i] = false;
+    }
+  }
+  return kept;
+}
+
+bool Pass::may_collide(const FamilyRecord& record, bool state_label) {
+  OutLabels labels(plan->plan());
+  std::string_view first;
+  for (std::uint32_t i = 0; i < record.line_count; ++i) {
+    read_line(store->lines[record.line_begin + i], one_);
+    if (labels.assign(one_.labels, state_label)) return true;
+    if (i == 0) first = labels.removed();
+    if (labels.removed() != first) return true;
+  }
+  return false;
+}
+
+// The first illegal byte of a text is said before all else that is wrong with it.
+Error Pass::error() {
+  const auto line_begin = static_cast<std::size_t>(at - text.data());
+  if (auto illegal = illegal_byte(text, line_begin)) return *std::move(illegal);
+  if (twice_) return duplicate_error(text, *twice_);
+  return error_at(text, line_begin, *fault_);
+}
+
+}  // namespace bao_exporter

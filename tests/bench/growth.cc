@@ -1,0 +1,213 @@
+// `./dev bench growth`: how the CPU time of one poll (read, relabel, merge) grows with the size of
+// bodies that are made to be dear. Prints a table; the exit status is 1 when an exponent is above
+// the bar.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "bao_exporter/merge.h"
+#include "bao_exporter/node_part.h"
+#include "bench/collisions.h"
+#include "bench/cpu_clock.h"
+
+namespace {
+
+using namespace bao_exporter;  // NOLINT(google-build-using-namespace)
+
+constexpr std::size_t kHuge = static_cast<std::size_t>(-1);
+constexpr ParseLimits kLimits{kHuge, kHuge, kHuge,
+                              1'000};  // of labels as many as can be configured
+constexpr double kBar = 1.10;
+
+std::string repeated(std::size_t bytes, const std::function<std::string(std::size_t)>& line) {
+  std::string body;
+  body.reserve(bytes + 4096);
+  for (std::size_t i = 0; body.size() < bytes; ++i) body += line(i);
+  return body;
+}
+
+std::string labels(std::size_t count, std::size_t series) {
+  std::string out = "n" + std::to_string(series) + "{";
+  for (std::size_t i = 0; i < count; ++i) {
+    out.append(i == 0 ? "" : ",").append("l").append(std::to_string(i)).append("=\"\"");
+  }
+  return out + "} 1\n";
+}
+
+// As many lines as there are names, whatever the size.
+std::string of_names(const std::vector<std::string>& names, std::size_t bytes) {
+  const std::size_t count = std::min(names.size(), bytes / 160);
+  return repeated(count * 160, [&](std::size_t i) {
+    std::string line = names[i % names.size()] + "{l=\"\"} 1\n";
+    return line.insert(line.size() - 5, 160 - line.size(), 'x');
+  });
+}
+
+// The same with the names as values of one family's label.
+std::string of_values(const std::vector<std::string>& names, std::size_t bytes) {
+  const std::size_t count = std::min(names.size(), bytes / 160);
+  return repeated(count * 160, [&](std::size_t i) {
+    std::string line = "a{l=\"" + names[i % names.size()] + "\",m=\"\"} 1\n";
+    return line.insert(line.size() - 5, 160 - line.size(), 'x');
+  });
+}
+
+struct Kind {
+  const char* name;
+  std::function<std::string(std::size_t bytes)> body;
+};
+
+std::vector<Kind> kinds() {
+  static const auto for_std = bench::colliding_for_std(100'000);
+  static const auto for_ours = bench::colliding_for_ours(100'000);
+  const auto escapes = [](std::size_t bytes, const char* begin, const char* escape,
+                          const char* end) {
+    return begin + repeated(bytes, [&](std::size_t) { return escape; }) + end;
+  };
+  return {
+      {"escapes in one label value",
+       [=](std::size_t n) { return escapes(n, "a{l=\"", "\\\\\\\"\\n", "\"} 1\n"); }},
+      {"escapes in one HELP",
+       [=](std::size_t n) { return escapes(n, "# HELP a ", "\\\\", "\na 1\n"); }},
+      {"escapes in many label values",
+       [](std::size_t n) {
+         return repeated(n, [](std::size_t i) {
+           return "a{l=\"\\\\\\\"\\n\\\\\\\"\\n" + std::to_string(i) + "\"} 1\n";
+         });
+       }},
+      {"one large family",
+       [](std::size_t n) {
+         return repeated(n, [](std::size_t i) { return "a{l=\"" + std::to_string(i) + "\"} 1\n"; });
+       }},
+      {"many families",
+       [](std::size_t n) {
+         return repeated(n, [](std::size_t i) { return "n" + std::to_string(i) + " 1\n"; });
+       }},
+      {"families backwards",
+       [](std::size_t n) {
+         return repeated(
+             n, [](std::size_t i) { return "n" + std::to_string(9'999'999 - i) + " 1\n"; });
+       }},
+      {"families announced only",
+       [](std::size_t n) {
+         return repeated(n,
+                         [](std::size_t i) { return "# TYPE n" + std::to_string(i) + " gauge\n"; });
+       }},
+      {"many labels: 64",
+       [](std::size_t n) { return repeated(n, [](std::size_t i) { return labels(64, i); }); }},
+      {"many labels: 1000",
+       [](std::size_t n) { return repeated(n, [](std::size_t i) { return labels(1000, i); }); }},
+      {"lines of one byte",
+       [](std::size_t n) { return repeated(n, [](std::size_t) { return "\n"; }) + "a 1\n"; }},
+      {"comments of one byte",
+       [](std::size_t n) { return repeated(n, [](std::size_t) { return "#\n"; }) + "a 1\n"; }},
+      {"refused at its end: no newline",
+       [](std::size_t n) { return repeated(n, [](std::size_t) { return "\n"; }) + "a"; }},
+      {"refused at its end: a series twice",
+       [](std::size_t n) {
+         return repeated(n,
+                         [](std::size_t i) { return "a{l=\"" + std::to_string(i) + "\"} 1\n"; }) +
+                "a{l=\"0\"} 1\n";
+       }},
+      {"names that collide for std::hash", [](std::size_t n) { return of_names(for_std, n); }},
+      {"names that collide for ours without seed",
+       [](std::size_t n) { return of_names(for_ours, n); }},
+      {"values that collide for std::hash", [](std::size_t n) { return of_values(for_std, n); }},
+      {"values that collide for ours without seed",
+       [](std::size_t n) { return of_values(for_ours, n); }},
+  };
+}
+
+// The first poll of a node, or, with one `before`, the next one.
+std::shared_ptr<const NodePart> poll(const std::string& body, const RelabelPlan& plan,
+                                     PartBuilder& builder, const NodePart* before) {
+  const auto built = builder.build(body, kLimits, plan, before);
+  if (!built.ok()) return nullptr;
+  TypeBook types;
+  const Merged merged = merge({{0, built.value()}}, types);
+  BAO_CHECK(merged.samples > 0 || merged.rope.bytes() == 0);
+  return built.value();
+}
+
+// The least of some runs, of CPU seconds: what was in the way is no growth.
+double seconds_of(const std::string& body, const RelabelPlan& plan, bool steady) {
+  PartBuilder builder;
+  const auto before = steady ? poll(body, plan, builder, nullptr) : nullptr;
+  double least = 1e9, all = 0;
+  for (int runs = 0; runs < 3 || (all < 0.05 && runs < 2000); ++runs) {
+    const double start = bench::cpu_seconds();
+    poll(body, plan, builder, before.get());
+    const double spent = bench::cpu_seconds() - start;
+    least = std::min(least, spent);
+    all += spent;
+    if (all > 20) break;
+  }
+  return least;
+}
+
+// Least squares over the logarithms.
+double exponent(const std::vector<std::pair<double, double>>& points) {
+  double x = 0, y = 0, xx = 0, xy = 0;
+  for (const auto& [size, seconds] : points) {
+    x += std::log(size);
+    y += std::log(seconds);
+    xx += std::log(size) * std::log(size);
+    xy += std::log(size) * std::log(seconds);
+  }
+  const auto n = static_cast<double>(points.size());
+  return (n * xy - x * y) / (n * xx - x * x);
+}
+
+bool measure(const Kind& kind, std::size_t from, std::size_t to, std::uint64_t seed, bool steady) {
+  RelabelPlan plan;
+  plan.identity = render_identity({{"cluster", "prod"}, {"node_name", "a"}});
+  plan.hash_seed = seed;
+  std::vector<std::pair<double, double>> points;
+  std::printf("| %s%s |", kind.name, steady ? ", steady" : "");
+  for (std::size_t bytes = from; bytes <= to; bytes *= 2) {
+    const std::string body = kind.body(bytes);
+    const double seconds = seconds_of(body, plan, steady);
+    points.emplace_back(static_cast<double>(body.size()), seconds);
+    std::printf(" %.3g |", seconds * 1e3);
+    std::fflush(stdout);
+    if (seconds > 20) break;
+  }
+  const double grows = exponent(points);
+  std::printf(" %.3f%s |\n", grows, grows <= kBar ? "" : " ABOVE");
+  return grows <= kBar;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::size_t from = 64, to = 16 * 1024;
+  std::string only;
+  CLI::App app{"How CPU time grows with bodies that are made to be dear"};
+  app.add_option("--from", from, "KiB")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--to", to, "KiB")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--only", only, "kinds with this word in their name");
+  CLI11_PARSE(app, argc, argv);
+  const std::uint64_t seed =
+      (std::uint64_t{std::random_device{}()} << 32U) | std::random_device{}();
+  std::printf(
+      "CPU milliseconds of a poll, by KiB of its body; the bar of the exponent is %.2f\n\n| body |",
+      kBar);
+  for (std::size_t kib = from; kib <= to; kib *= 2) std::printf(" %zu |", kib);
+  std::printf(" exponent |\n|---|");
+  for (std::size_t kib = from; kib <= to; kib *= 2) std::printf("---|");
+  std::printf("---|\n");
+  bool good = true;
+  for (const Kind& kind : kinds()) {
+    if (std::string_view(kind.name).find(only) == std::string_view::npos) continue;
+    for (const bool steady : {false, true}) {
+      good = measure(kind, from * 1024, to * 1024, seed, steady) && good;
+    }
+  }
+  return good ? 0 : 1;
+}

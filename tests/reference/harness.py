@@ -1,0 +1,129 @@
+"""Builds the exposition library, alone, with the tests that need no more than it: for mutate.py, coverage.py.
+
+Without CMake: one mutant must cost seconds.
+"""
+
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import re
+import resource
+import shlex
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMPILER = os.environ.get("CXX", "g++")
+CATCH2_3 = pathlib.Path("/usr/include/catch2/catch_all.hpp").exists()
+MAIN = '#define CATCH_CONFIG_MAIN\n#include "catch.h"\n'
+DIFFERENTIAL = ["differential_main", "exhaustive"]
+
+
+def library_sources():
+    """As CMakeLists.txt lists them."""
+    listed = re.search(r"add_library\(exposition STATIC\s+([^)]*)\)", (ROOT / "CMakeLists.txt").read_text())
+    return [ROOT / name for name in listed[1].split()]
+
+
+def quoted_includes(source):
+    return set(re.findall(r'^#include "([^"]+)"', source.read_text(), re.MULTILINE))
+
+
+def unit_tests():
+    """Those that include nothing but what the library is made of."""
+    without_source = {"catch.h", "bao_exporter/snapshot.h"}
+    known = without_source.union(
+        *(quoted_includes(source) for source in library_sources()))
+    known |= {f"exposition/{header.name}" for header in (ROOT / "exporter/exposition").glob("*.h")}
+    known |= {f"reference/{header.name}" for header in (ROOT / "tests/reference").glob("*.h")}
+    return [test for test in sorted((ROOT / "tests/unit").glob("*_test.cc")) if quoted_includes(test) <= known]
+
+
+def reference_sources():
+    mains = {"peer_bodies_main"}
+    return [source for source in sorted((ROOT / "tests/reference").glob("*.cc")) if source.stem not in mains]
+
+
+def bound_memory():
+    """A mutant may fill a table for ever."""
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+
+class Build:
+    """Objects and programs in one folder; what is there and is not older is not made again."""
+
+    def __init__(self, folder, flags, link=("-lz",)):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.flags = [*flags, "-std=c++20", f'-DBAO_TEST_DIR="{ROOT}/tests"', f'-DBAO_SOURCE_DIR="{ROOT}"']
+        self.link = list(link)
+        self.includes = [ROOT / "include", ROOT / "exporter", ROOT / "tests", ROOT / "tests/unit"]
+
+    def run(self, command, **more):
+        return subprocess.run([str(word) for word in command], cwd=self.folder, stdin=subprocess.DEVNULL,
+                              capture_output=True, check=False, **more)
+
+    def object_of(self, source):
+        mark = hashlib.sha256(str(source).encode()).hexdigest()[:8]
+        return self.folder / f"{source.stem}-{mark}.o"
+
+    def compile(self, source, to=None, before=()):
+        """None, or what the compiler said. `before`: folders that are searched before the others."""
+        to = to or self.object_of(source)
+        includes = [f"-I{folder}" for folder in (*before, *self.includes)]
+        done = self.run([COMPILER, *self.flags, *includes, "-MMD", "-c", source, "-o", to])
+        return None if done.returncode == 0 else done.stderr.decode(errors="replace")
+
+    def is_new(self, source):
+        made = self.object_of(source)
+        if not made.exists():
+            return False
+        rule = made.with_suffix(".d").read_text().replace("\\\n", " ").split(": ", 1)[1]
+        needed = [pathlib.Path(name) for name in shlex.split(rule)]
+        return all(name.exists() and name.stat().st_mtime <= made.stat().st_mtime for name in needed)
+
+    def compile_all(self, sources):
+        missing = [source for source in sources if not self.is_new(source)]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for said in pool.map(self.compile, missing):
+                if said:
+                    raise SystemExit(said)
+
+    def prepare(self):
+        main = self.folder / "main.cc"
+        if not main.exists():
+            main.write_text(MAIN)
+        self.tests = unit_tests()
+        self.library = library_sources()
+        self.compile_all([*self.library, *reference_sources(), *self.tests, main])
+
+    def objects(self, sources):
+        return [self.object_of(source) for source in sources]
+
+    def link_programs(self, replaced=None):
+        """The two programs; `replaced` are objects to take instead: source -> object. None, or the linker's words."""
+        library = [(replaced or {}).get(source, self.object_of(source)) for source in self.library]
+        shared = [s for s in reference_sources() if s.stem not in DIFFERENTIAL]
+        mains = [s for s in reference_sources() if s.stem in DIFFERENTIAL]
+        catch = ["-lCatch2Main", "-lCatch2"] if CATCH2_3 else []
+        programs = {
+            "differential": (self.objects(mains), []),
+            "unit": (self.objects([*self.tests, self.folder / "main.cc"]), catch),
+        }
+        for name, (objects, libraries) in programs.items():
+            done = self.run([COMPILER, *self.flags, *objects, *self.objects(shared), *library, *libraries,
+                             *self.link, "-o", self.folder / name])
+            if done.returncode != 0:
+                return done.stderr.decode(errors="replace")
+        return None
+
+    def failure(self, seconds=300):
+        """What of the tests fails, or None."""
+        for command in (["./differential", "--length", "2", "--runs", "20000"], ["./unit", "--abort"]):
+            try:
+                done = self.run(command, timeout=seconds, preexec_fn=bound_memory)
+            except subprocess.TimeoutExpired:
+                return f"{command[0][2:]} does not end"
+            if done.returncode != 0:
+                return command[0][2:]
+        return None

@@ -1,0 +1,230 @@
+// The fast ways against the long one: the loops of each instruction set, and a poll that is
+// compared with the one before. All must give the same bytes, or the same error.
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bao_exporter/node_part.h"
+#include "bao_exporter/outcome.h"
+#include "catch.h"
+#include "exposition/isa.h"
+#include "support/poll_bodies.h"
+
+namespace bao_exporter {
+
+namespace {
+
+// Until the end of a test.
+class Forced {
+ public:
+  explicit Forced(Isa isa) { force_isa(isa); }
+  Forced(const Forced&) = delete;
+  Forced& operator=(const Forced&) = delete;
+  ~Forced() { force_isa(std::nullopt); }
+};
+
+std::vector<Isa> loops_of_this_machine() {
+  std::vector<Isa> out;
+  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    if (has_isa(isa)) out.push_back(isa);
+  }
+  return out;
+}
+
+RelabelPlan plan_of(Role role) {
+  RelabelPlan plan = openbao_relabel_plan("cluster=\"prod\",node_name=\"a\"", role, true);
+  plan.hash_seed = 7;
+  return plan;
+}
+
+ParseLimits limits_of(PollBodies& bodies) {
+  ParseLimits limits;
+  if (!bodies.one_in(6)) return limits;
+  switch (bodies.below(4)) {
+    case 0:
+      limits.samples_max = bodies.below(80);
+      break;
+    case 1:
+      limits.series_per_family_max = bodies.below(30);
+      break;
+    case 2:
+      limits.labels_per_sample_max = bodies.below(6);
+      break;
+    default:
+      limits.line_bytes_max = 40 + bodies.below(120);
+      break;
+  }
+  return limits;
+}
+
+std::string by(Isa isa, const std::string& body, const ParseLimits& limits,
+               const RelabelPlan& plan) {
+  const Forced forced(isa);
+  return shown_of(NodePart::build(body, limits, plan));
+}
+
+}  // namespace
+
+TEST_CASE("the loops of every instruction set give what each line gives alone") {
+  for (const Isa isa : loops_of_this_machine()) {
+    PollBodies bodies(17);
+    std::size_t accepted = 0, refused = 0;
+    for (int round = 0; round < 1'500; ++round) {
+      std::string body = bodies.body();
+      if (round % 2 == 1) body = bodies.next(body, /*harm=*/true);
+      const ParseLimits limits = limits_of(bodies);
+      const RelabelPlan plan = plan_of(bodies.one_in(2) ? Role::kActive : Role::kStandby);
+      const std::string expected = by(Isa::kPlain, body, limits, plan);
+      const std::string actual = by(isa, body, limits, plan);
+      if (actual != expected) {
+        CAPTURE(static_cast<int>(isa), body, expected, actual);
+        FAIL("not the same");
+      }
+      ++(expected.find("of") == std::string::npos || expected.find(": line") != std::string::npos
+             ? refused
+             : accepted);
+    }
+    CHECK(accepted > 600);
+    CHECK(refused > 200);
+  }
+}
+
+TEST_CASE("a poll that is compared with the one before gives what it gives alone") {
+  for (const Isa isa : loops_of_this_machine()) {
+    const Forced forced(isa);
+    PollBodies bodies(23);
+    std::size_t polls = 0, steady = 0, refused = 0, changed = 0;
+    for (int world = 0; world < 250; ++world) {
+      PartBuilder builder;
+      std::shared_ptr<const NodePart> before;
+      std::string body = bodies.body();
+      const ParseLimits limits = limits_of(bodies);
+      for (int poll = 0; poll < 8; ++poll) {
+        const RelabelPlan plan =
+            plan_of(world % 3 == 0 && poll > 5 ? Role::kActive : Role::kStandby);
+        const auto alone = NodePart::build(body, limits, plan);
+        const auto built = builder.build(body, limits, plan, before.get());
+        const std::string expected = shown_of(alone), actual = shown_of(built);
+        if (actual != expected) {
+          std::string previous;
+          if (before != nullptr) {
+            for (const std::string_view slice : before->own_text()) previous += slice;
+          }
+          CAPTURE(static_cast<int>(isa), previous, body, expected, actual);
+          FAIL("not the same");
+        }
+        ++polls;
+        if (built.ok()) {
+          changed += before != nullptr && before->sequence() != built.value()->sequence() ? 1 : 0;
+          before = built.value();
+        } else {
+          ++refused;
+        }
+        const bool harm = bodies.one_in(4);
+        body = bodies.next(built.ok() || poll % 2 == 0 ? body : bodies.body(), harm);
+        if (body.empty()) body = "\n";
+      }
+      steady += builder.steady_parts();
+    }
+    CHECK(polls == 2'000);
+    CHECK(steady > 500);
+    CHECK(refused > 100);
+    CHECK(changed > 50);
+  }
+}
+
+TEST_CASE("a series that comes twice is found, whichever ways its two lines went") {
+  const std::string head = "# TYPE g gauge\n";
+  const auto lines = [](int from, int to) {
+    std::string out;
+    for (int i = from; i < to; ++i) {
+      out += "g{mount_point=\"secret/\",number=\"" + std::to_string(i) + "\"} 1\n";
+    }
+    return out;
+  };
+  const std::string padding = "# TYPE z gauge\nz{long=\"" + std::string(100, 'z') + "\"} 1\n";
+  PartBuilder builder;
+  const auto before =
+      builder.build(head + lines(0, 20) + padding, {}, plan_of(Role::kActive), nullptr);
+  REQUIRE(before.ok());
+  const std::vector<std::string> twice = {
+      lines(0, 20) + lines(5, 6),                                    // known, then new
+      lines(0, 5) + lines(19, 20) + lines(5, 20),                    // new, then known
+      lines(0, 5) + lines(40, 41) + lines(5, 9) + lines(40, 41),     // two new ones
+      lines(0, 20) + "g{number=\"3\",mount_point=\"secret/\"} 1\n",  // in another order
+      lines(0, 20) + lines(50, 90) + lines(70, 71)};                 // among many new ones
+  for (const std::string& text : twice) {
+    const std::string body = head + text + padding;
+    const auto built = builder.build(body, {}, plan_of(Role::kActive), before.value().get());
+    REQUIRE_FALSE(built.ok());
+    CHECK(built.error().code == ErrorCode::kDuplicateSeries);
+    CHECK(built.error().detail == NodePart::build(body, {}, plan_of(Role::kActive)).error().detail);
+  }
+  CHECK(builder.steady_parts() == 0);
+  const auto fewer = builder.build(head + lines(3, 9) + lines(12, 30) + padding, {},
+                                   plan_of(Role::kActive), before.value().get());
+  REQUIRE(fewer.ok());
+  CHECK(fewer.value()->samples() == 25);
+  CHECK(builder.steady_parts() == 1);
+}
+
+TEST_CASE("a part of another plan, or of other limits, is not used again") {
+  const std::string body = "# TYPE g gauge\ng{a=\"" + std::string(100, 'x') + "\"} 1\n\n";
+  PartBuilder builder;
+  const auto first = builder.build(body, {}, plan_of(Role::kActive), nullptr);
+  REQUIRE(first.ok());
+  REQUIRE(builder.build(body, {}, plan_of(Role::kActive), first.value().get()).ok());
+  CHECK(builder.steady_parts() == 1);
+  ParseLimits limits;
+  limits.line_bytes_max = 50;
+  CHECK_FALSE(builder.build(body, limits, plan_of(Role::kActive), first.value().get()).ok());
+  RelabelPlan other = plan_of(Role::kActive);
+  other.identity = "node_name=\"b\"";
+  const auto renamed = builder.build(body, {}, other, first.value().get());
+  REQUIRE(renamed.ok());
+  CHECK(renamed.value()->families()[0].lines.substr(0, 16) == "g{node_name=\"b\",");
+  RelabelPlan unnamed = other;  // whose functions nobody can tell from others
+  unnamed.functions.clear();
+  const auto third = builder.build(body, {}, unnamed, nullptr);
+  REQUIRE(third.ok());
+  REQUIRE(builder.build(body, {}, unnamed, third.value().get()).ok());
+  CHECK(builder.steady_parts() == 1);
+}
+
+TEST_CASE("a part is given its plan later without being made anew where it has it") {
+  PartBuilder builder;
+  const std::string body = "vault_raft_peers 1\nvault_core_active{cluster=\"c\"} 1\n";
+  const auto built = builder.build(body, {}, plan_of(Role::kStandby), nullptr);
+  REQUIRE(built.ok());
+  CHECK(builder.with_plan(built.value(), plan_of(Role::kStandby)) == built.value());
+  const auto active = builder.with_plan(built.value(), plan_of(Role::kActive));
+  CHECK(built.value()->samples() == 1);
+  CHECK(active->samples() == 2);
+}
+
+TEST_CASE("arenas of parts that nobody has are taken again, and parts outlive their builder") {
+  const std::string body = "# TYPE g gauge\ng{a=\"" + std::string(100, 'x') + "\"} 1\n\n";
+  const RelabelPlan plan = plan_of(Role::kActive);
+  std::shared_ptr<const NodePart> kept;
+  std::weak_ptr<const NodePart> watched;
+  {
+    PartBuilder builder;
+    auto first = builder.build(body, {}, plan, nullptr).value();
+    const NodePart* const place = first.get();
+    watched = first;
+    auto second = builder.build(body, {}, plan, first.get()).value();
+    CHECK(second.get() != place);
+    first.reset();
+    CHECK(watched.expired());
+    CHECK(builder.build(body, {}, plan, second.get()).value().get() != place);  // still watched
+    watched.reset();
+    kept = builder.build(body, {}, plan, second.get()).value();
+    CHECK(shown_of(kept) == shown_of(NodePart::build(body, {}, plan)));
+  }
+  CHECK(shown_of(kept) == shown_of(NodePart::build(body, {}, plan)));
+}
+
+}  // namespace bao_exporter

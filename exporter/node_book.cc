@@ -149,6 +149,7 @@ NodeState NodeBook::new_node(const ClusterConfig& cluster, const NodeConfig& con
   NodeState node;
   node.name = cluster.cluster + "/" + config.name;
   node.identity = node_identity(cluster, config);
+  node.parts = std::make_shared<PartBuilder>();
   node.registry_labels = for_registry(identity_labels(cluster, config));
   node.role_changes = &role_changes_->Add(node.registry_labels);
   node.poll_duration = &durations_->Add(node.registry_labels, kPollSeconds);
@@ -178,7 +179,7 @@ bool NodeBook::note_poll(PollResult result) {
   options.active_only = clusters_[node.cluster].profile == Profile::kActive;
   // What was told of the last poll and is so again needs no third and fourth look.
   options.second_look = (result.second_look && node.contradicted) || node.latest.disagreement;
-  options.parts = &node.parts;
+  options.parts = node.parts.get();
   options.previous = node.latest.part.get();
   options.expected_role = node.latest.role;
   options.expected_prefix = node.shown.prefix;

@@ -87,10 +87,10 @@ bool Pass::open_part(Part part) {
   const std::size_t bytes = record.name.size() + suffix.size();
   heads.reserve(from + bytes + 1 + identity.size() + kSlack);
   char* const to = heads.data() + from;
-  std::memcpy(to, record.name.data(), record.name.size());
-  std::memcpy(to + record.name.size(), suffix.data(), suffix.size());
-  to[bytes] = '{';
-  std::memcpy(to + bytes + 1, identity.data(), identity.size());
+  char* behind = std::copy(record.name.begin(), record.name.end(), to);
+  behind = std::copy(suffix.begin(), suffix.end(), behind);
+  *behind++ = '{';
+  std::copy(identity.begin(), identity.end(), behind);
   const std::string_view name(to, bytes);
   if (!(previous != nullptr ? claim_known(part, name) : book.claim(part, name))) return false;
   const auto whole = static_cast<std::uint32_t>(bytes + 1 + identity.size());

@@ -216,8 +216,8 @@ inline bool take_sample(Pass& pass) {
   if (static_cast<std::size_t>(value - line) + bytes > pass.book.limits().line_bytes_max) {
     return forget_labels(pass);
   }
-  std::memcpy(out, "} ", 2);
-  out += 2;
+  *out++ = '}';
+  *out++ = ' ';
   const auto at = static_cast<std::uint32_t>(line - pass.text.data());
   const bool other_removed = removed.data() != pass.removed.data() && removed != pass.removed;
   if (pass.fresh || is_special || other_removed) {

@@ -2,8 +2,8 @@
 // what they define must run on any machine.
 #if defined(__clang__)
 #define BAO_PRAGMA(text) _Pragma(#text)
-#define BAO_PUSH(target) \
-  BAO_PRAGMA(clang attribute push(__attribute__((target(target))), apply_to = function))
+#define BAO_PUSH(isa) \
+  BAO_PRAGMA(clang attribute push(__attribute__((target(isa))), apply_to = function))
 BAO_PUSH(BAO_TARGET)
 #else
 #pragma GCC push_options

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,7 +36,7 @@ struct NodeState {
   std::string identity;  // rendered labels N: cluster, node_name, instance, scrape_profile, ...
 
   // Its last poll.
-  PartBuilder parts;
+  std::shared_ptr<PartBuilder> parts;  // who makes its parts; copies of this state have the same
   Outcome latest;
   bool polled = false;
   bool contradicted = false;        // asked again because health and body contradicted each other

@@ -70,4 +70,14 @@ TEST_CASE("names as nodes send them fill a table evenly, in its low bits") {
   }
 }
 
+TEST_CASE("the short way of the hash gives what the long one gives, for every length") {
+  const std::string text = "0123456789abcdefghijklmnopqrstuvwxyz";
+  for (std::size_t from = 0; from < 8; ++from) {
+    for (std::size_t size = 0; size <= 16; ++size) {
+      const std::string_view piece = std::string_view(text).substr(from, size);
+      CHECK(hash_short_bytes(piece.data(), size, 77) == hash_bytes(piece, 77));
+    }
+  }
+}
+
 }  // namespace bao_exporter

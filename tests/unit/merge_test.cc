@@ -152,6 +152,51 @@ TEST_CASE("who comes up first in rank takes the family over, whoever had it") {
         "# TYPE x gauge\nx{node_name=\"a\"} 1\n");
 }
 
+TEST_CASE("a merge that goes the way of the one before shows the newest lines") {
+  RelabelPlan plan;
+  plan.identity = "node_name=\"a\"";
+  PartBuilder builder;
+  TypeBook book;
+  const std::string other = "# TYPE x counter\nx 5\n# TYPE z gauge\nz 5\n";
+  const auto body = [](int value) {
+    const std::string text = std::to_string(value);
+    return "# HELP x X.\n# TYPE x gauge\nx{l=\"1\"} " + text +
+           "\nx{l=\"2\"} 1\n# TYPE y gauge\ny " + text + "\n# " + std::string(80, 'c') + "\n";
+  };
+  std::shared_ptr<const NodePart> before;
+  for (int value = 0; value < 4; ++value) {
+    const auto built = builder.build(body(value), {}, plan, before.get());
+    REQUIRE(built.ok());
+    if (before != nullptr) CHECK(before->sequence() == built.value()->sequence());
+    before = built.value();
+    const Merged merged = merge({{0, before}, {1, part_of("b", other)}}, book);
+    const std::string text = std::to_string(value);
+    CHECK(merged.rope.to_string() ==
+          "# HELP x X.\n# TYPE x gauge\nx{node_name=\"a\",l=\"1\"} " + text +
+              "\nx{node_name=\"a\",l=\"2\"} 1\n# TYPE y gauge\ny{node_name=\"a\"} " + text +
+              "\n# TYPE z gauge\nz{node_name=\"b\"} 5\n");
+    CHECK(merged.samples == 4);
+    CHECK(merged.type_conflicts == std::vector<std::uint64_t>{0, 1});
+    REQUIRE(merged.lost.size() == 1);
+    CHECK(merged.lost[0].name == "x");
+  }
+  CHECK(builder.steady_parts() == 3);
+}
+
+TEST_CASE("what was settled or forgotten between two merges counts in the second") {
+  const std::vector<MergeSource> sources =
+      sources_of({"# TYPE x gauge\nx 1\n", "# TYPE x counter\nx 2\n"});
+  const std::vector<MergeSource> second = {sources[1]};
+  TypeBook book;
+  CHECK(merge(sources, book).samples == 1);
+  CHECK(merge(second, book).samples == 0);
+  book.forget(0);
+  CHECK(merge(second, book).samples == 1);
+  CHECK(merge(second, book).samples == 1);
+  CHECK(book.settle("x", 0, MetricType::kGauge) == MetricType::kGauge);
+  CHECK(merge(second, book).samples == 0);
+}
+
 TEST_CASE("nothing merged is nothing") {
   TypeBook book;
   const Merged none = merge({}, book);

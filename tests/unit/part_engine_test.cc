@@ -2,8 +2,11 @@
 // compared with the one before. All must give the same bytes, or the same error.
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -225,6 +228,52 @@ TEST_CASE("arenas of parts that nobody has are taken again, and parts outlive th
     CHECK(shown_of(kept) == shown_of(NodePart::build(body, {}, plan)));
   }
   CHECK(shown_of(kept) == shown_of(NodePart::build(body, {}, plan)));
+}
+
+TEST_CASE("parts may end on any thread while their builder makes others") {
+  const std::string body = "# TYPE g gauge\ng{a=\"" + std::string(100, 'x') + "\"} 1\n\n";
+  const RelabelPlan plan = plan_of(Role::kActive);
+  PartBuilder builder;
+  std::mutex mutex;
+  std::vector<std::shared_ptr<const NodePart>> shared;
+  std::jthread reader([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const std::scoped_lock lock(mutex);
+      if (!shared.empty()) shared.pop_back();
+    }
+  });
+  std::shared_ptr<const NodePart> before;
+  const std::string expected = shown_of(NodePart::build(body, {}, plan));
+  for (int poll = 0; poll < 500; ++poll) {
+    auto built = builder.build(body, {}, plan, before.get());
+    REQUIRE(built.ok());
+    if (shown_of(built) != expected) FAIL("an arena was taken that somebody still has");
+    {
+      const std::scoped_lock lock(mutex);
+      shared.push_back(std::move(before));
+    }
+    before = std::move(built).value();
+  }
+  CHECK(builder.steady_parts() == 499);
+}
+
+TEST_CASE(
+    "an excerpt holds what the body says of the families that are wanted, dropped ones, too") {
+  const auto part = NodePart::build(
+      "# HELP a One.\n# TYPE a gauge\na 1\n# TYPE vault_raft_peers gauge\nvault_raft_peers 3 17\n"
+      "bao_node_up{x=\"1\",y=\"2\"} 1\nb 2\n",
+      {}, plan_of(Role::kStandby));
+  REQUIRE(part.ok());
+  const Exposition sent =
+      part.value()->excerpt([](const Family& family) { return family.name.size() > 1; });
+  REQUIRE(sent.families.size() == 2);
+  CHECK(sent.families[0].name == "vault_raft_peers");
+  CHECK(sent.samples_of(sent.families[0])[0].timestamp == "17");
+  CHECK(sent.families[1].name == "bao_node_up");
+  const Sample& sample = sent.samples_of(sent.families[1])[0];
+  CHECK(sample.value == "1");
+  REQUIRE(sent.labels_of(sample).size() == 2);
+  CHECK(sent.labels_of(sample)[1].value == "2");
 }
 
 }  // namespace bao_exporter

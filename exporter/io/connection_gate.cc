@@ -32,7 +32,8 @@ constexpr int kRoomInAPause = 16;
 constexpr int kDescriptorsKept = 64;  // for polls, files and logs, however many connections come
 constexpr std::size_t kEvents = 256;
 constexpr std::size_t kParkedMax = 4096;
-constexpr std::size_t kDoorMax = 512;
+constexpr int kHeardInARow = 256;
+constexpr std::size_t kDoorMax = 1024;
 constexpr Milliseconds kDoorInterval{5};
 
 // Descriptors above it are not for connections.
@@ -249,12 +250,14 @@ void ConnectionGate::look_at_the_door(TimePoint now) {
   admit_from_the_door(false, now);
 }
 
-// Who has gone finds that out when it is admitted.
+// To the newest of those who have not spoken. Who has gone finds that out when it is admitted.
 void ConnectionGate::listen_at_the_door() {
-  for (Comer& comer : door_) {
-    if (comer.has_spoken) continue;
-    const auto greeting = greeting_of(comer.connection.get(), is_tls(comer));
-    comer.has_spoken = greeting == Greeting::kWhole;
+  int left = kHeardInARow;
+  for (auto comer = door_.rbegin(); comer != door_.rend() && left > 0; ++comer) {
+    if (comer->has_spoken) continue;
+    --left;
+    const auto greeting = greeting_of(comer->connection.get(), is_tls(*comer));
+    comer->has_spoken = greeting == Greeting::kWhole;
   }
 }
 
@@ -347,7 +350,10 @@ void ConnectionGate::carry_out(const ConnectionBook::Eviction& eviction) {
 // With the mutex held.
 void ConnectionGate::park(Descriptor connection, TimePoint until) {
   reset_on_close(connection.get());
-  parked_.emplace(until, std::move(connection));
+  // Not all who came at once shall find out at once, and come back at once.
+  constexpr unsigned kSteps = 64, kStride = 37;
+  parked_so_far_ = (parked_so_far_ + kStride) % kSteps;
+  parked_.emplace(until + request_timeout_ / 2 * parked_so_far_ / kSteps, std::move(connection));
   if (parked_.size() > kParkedMax) parked_.erase(parked_.begin());
 }
 

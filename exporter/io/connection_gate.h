@@ -117,6 +117,7 @@ class ConnectionGate {
   ConnectionBook book_;
   std::map<int, Origin> origins_;
   std::multimap<TimePoint, Descriptor> parked_;
+  unsigned parked_so_far_ = 0;  // modulo some steps
   Milliseconds request_timeout_;
   std::uint64_t era_ = 0;
   PortCounts counts_;

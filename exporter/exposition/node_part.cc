@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <unordered_map>
 
 #include "bao_exporter/format.h"
 #include "bao_exporter/hash.h"
+#include "exposition/relabelled_family.h"
 
 namespace bao_exporter {
 
@@ -174,6 +176,7 @@ class PartRenderer {
   PartRenderer(ParsedBody parsed, const RelabelPlan& plan)
       : plan_(plan), part_(new NodePart()), labels_(plan) {
     part_->parsed_ = std::move(parsed);
+    if (plan.relabel) relabelled_.emplace(*plan.relabel, plan.identity, plan.hash_seed);
   }
 
   std::shared_ptr<const NodePart> run() {
@@ -190,6 +193,7 @@ class PartRenderer {
     std::sort(part_->families_.begin(), part_->families_.end(),
               [](const FamilyPart& a, const FamilyPart& b) { return a.name < b.name; });
     part_->own_text_ = own_text_of(part_->parsed_, plan_);
+    if (relabelled_) part_->relabel_refused_ = relabelled_->refused();
     return part_;
   }
 
@@ -207,6 +211,7 @@ class PartRenderer {
     }
     const bool state_label = plan_.has_state_label && plan_.has_state_label(family.name);
     const std::vector<bool> kept = samples_to_keep(exposition, family, state_label);
+    if (relabelled_ && add_relabelled(exposition, family, kept, state_label)) return;
     const std::size_t from = part_->rendered_.size();
     std::uint32_t rendered = 0;
     for (std::uint32_t i = 0; i < family.sample_count; ++i) {
@@ -219,10 +224,37 @@ class PartRenderer {
     if (rendered < family.sample_count) {
       drop(DropCause::kDuplicateAfterRelabel, family.sample_count - rendered);
     }
+    add_part(family, from, rendered);
+  }
+
+  void add_part(const Family& family, std::size_t from, std::uint32_t rendered) {
     part_->samples_ += rendered;
     extents_.emplace_back(from, part_->rendered_.size() - from);
     part_->families_.push_back(
         {family.name, family.help, {}, family.type, family.has_help, rendered});
+  }
+
+  // False: no rule touches the family.
+  bool add_relabelled(const Exposition& exposition, const Family& family,
+                      const std::vector<bool>& kept, bool state_label) {
+    relabelled_->begin(family.type);
+    std::uint64_t twins = 0;
+    for (std::uint32_t i = 0; i < family.sample_count; ++i) {
+      if (!kept.empty() && !kept[i]) {
+        ++twins;
+        continue;
+      }
+      const Sample& sample = exposition.samples[family.sample_begin + i];
+      labels_.assign(exposition.labels_of(sample), state_label);
+      relabelled_->add(sample.name, labels_.labels(), sample.value);
+    }
+    const std::size_t from = part_->rendered_.size();
+    const auto outcome = relabelled_->finish(part_->rendered_);
+    if (!outcome.touched) return false;
+    drop(DropCause::kRelabel, outcome.dropped_by_rule);
+    drop(DropCause::kDuplicateAfterRelabel, outcome.duplicates + twins);
+    if (outcome.samples > 0) add_part(family, from, outcome.samples);
+    return true;
   }
 
   // Empty: all of them. Only families in which two samples can have become equal are looked at.
@@ -290,6 +322,7 @@ class PartRenderer {
   const RelabelPlan& plan_;
   std::shared_ptr<NodePart> part_;
   OutLabels labels_;
+  std::optional<RelabelledFamily> relabelled_;
   std::vector<std::pair<std::size_t, std::size_t>> extents_;
 };
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bao_exporter/exposition.h"
+#include "bao_exporter/relabel.h"
 
 namespace bao_exporter {
 
@@ -50,6 +51,8 @@ struct RelabelPlan {
   std::function<bool(std::string_view family)> has_state_label;
   std::string state_label;
   std::uint64_t hash_seed = 0;  // differs from process to process: nobody can prepare collisions
+  // Run on what the rest of the plan leaves, identity included; null: no rules. Not in own_text().
+  std::shared_ptr<const Relabel> relabel;
 };
 
 // name="value" pairs, escaped and joined by commas; pairs with an empty value are left out.
@@ -89,6 +92,8 @@ class NodePart {
   [[nodiscard]] std::uint64_t samples() const { return samples_; }
   [[nodiscard]] std::size_t body_bytes() const { return parsed_.text->size(); }
   [[nodiscard]] const DropCounts& dropped() const { return dropped_; }
+  // How often relabel rules wanted what they may not do: see relabel.h.
+  [[nodiscard]] std::uint64_t relabel_refused() const { return relabel_refused_; }
 
   // What the node sent, byte for byte and in its own order, as slices of its body. Left out are the
   // families that the plan calls leader-only, reserved ones where the plan says so, and timestamps;
@@ -105,6 +110,7 @@ class NodePart {
   std::vector<std::string_view> own_text_;
   std::uint64_t samples_ = 0;
   DropCounts dropped_{};
+  std::uint64_t relabel_refused_ = 0;
 };
 
 }  // namespace bao_exporter

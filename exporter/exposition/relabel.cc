@@ -144,13 +144,12 @@ void RelabelRun::replace(const CompiledRule& rule, std::string_view source, Labe
 
 void RelabelRun::set(LabelSet& labels, std::string_view name, std::string_view value) {
   const std::string_view before = labels.get(name);
-  if (before == value) return;
   const bool may = value.empty() ? !rules_.is_fixed(name) : rules_.may_make(name);
   const bool fits = value.size() <= Relabel::kValueBytesMax &&
                     (!before.empty() || labels.size() < Relabel::kLabelsMax);
   if (may && fits) {
-    labels.set(name, value);
-  } else {
+    labels.set(name, value);  // also what it has: it is visited later then
+  } else if (before != value) {
     ++refused_;
   }
 }

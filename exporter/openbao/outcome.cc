@@ -114,6 +114,7 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
   RelabelPlan plan = openbao_relabel_plan(std::move(identity), outcome.role,
                                           options.leader_only_from_active, facts.prefix);
   plan.hash_seed = options.hash_seed;
+  plan.relabel = options.relabel;
   outcome.part = NodePart::render(std::move(parsed).value(), plan);
   return outcome;
 }

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "config_values.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -90,7 +92,7 @@ Result<std::shared_ptr<const Matcher>> make_re2_matcher(const std::string& expre
   options.set_dot_nl(true);
   options.set_max_mem(kMemory);
   auto matcher = std::make_shared<const Re2Matcher>(with_old_names(expression), options);
-  if (!matcher->regex().ok()) return refusal(matcher->regex().error());
+  if (!matcher->regex().ok()) return refusal(printable(matcher->regex().error()));
   return std::shared_ptr<const Matcher>(std::move(matcher));
 }
 

@@ -70,7 +70,8 @@ bool contains(const std::array<std::string_view, N>& keys, std::string_view key)
 RelabelBounds bounds() { return {fixed_labels(), reserved_labels(), "__"}; }
 
 // True when the rule has all that its action needs, and nothing else.
-bool check_keys(TableReader& table, Action action) {
+bool check_keys(TableReader& table, const RelabelRule& rule) {
+  const Action action = rule.action;
   const auto at = std::find_if(kKeys.begin(), kKeys.end(),
                                [&](const Keys& keys) { return keys.action == action; });
   const auto word = std::find_if(kActions.begin(), kActions.end(),
@@ -80,7 +81,8 @@ bool check_keys(TableReader& table, Action action) {
   for (const std::string_view key : kAllKeys) {
     if (!table.sound(key)) {
       good = false;
-    } else if (table.given(key) && !contains(at->taken, key)) {
+    } else if (table.given(key) && !contains(at->taken, key) &&
+               (key != "modulus" || rule.modulus != 0)) {
       table.complain(key, "does nothing with action = \"" + name + "\"; remove it");
       good = false;
     } else if (!table.given(key) && contains(at->needed, key)) {
@@ -101,7 +103,7 @@ void read_rule(TableReader& table, RelabelRule& rule) {
   table.verbatim("replacement", rule.replacement);
   table.integer("modulus", modulus, 0, std::numeric_limits<int>::max());
   rule.modulus = static_cast<std::uint64_t>(modulus);
-  if (!table.is_there() || !table.sound("action") || !check_keys(table, rule.action)) return;
+  if (!table.is_there() || !table.sound("action") || !check_keys(table, rule)) return;
   if (auto problem = Relabel::problem_of(rule, bounds(), make_re2_matcher)) {
     table.complain(problem->key, std::move(problem->text));
   }

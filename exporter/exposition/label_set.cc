@@ -29,7 +29,7 @@ void LabelSet::clear() {
 }
 
 void LabelSet::add(std::string_view name, std::string_view value, bool fixed) {
-  if (!value.empty()) came_.push_back({name, value, places_++, fixed});
+  came_.push_back({name, value, places_++, fixed});
 }
 
 void LabelSet::sort() {

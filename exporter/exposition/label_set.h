@@ -23,7 +23,7 @@ class LabelSet {
   };
 
   void clear();
-  // The views must live until clear(). A label with an empty value is none.
+  // The views must live until clear().
   void add(std::string_view name, std::string_view value, bool fixed);
   // After the last add(): by name. Only labelmap needs it.
   void sort();

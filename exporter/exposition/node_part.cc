@@ -237,7 +237,7 @@ class PartRenderer {
   // False: no rule touches the family.
   bool add_relabelled(const Exposition& exposition, const Family& family,
                       const std::vector<bool>& kept, bool state_label) {
-    relabelled_->begin(family.type);
+    relabelled_->begin(family.name, family.type);
     std::uint64_t twins = 0;
     for (std::uint32_t i = 0; i < family.sample_count; ++i) {
       if (!kept.empty() && !kept[i]) {

@@ -44,7 +44,8 @@ RelabelledFamily::RelabelledFamily(const Relabel& rules, std::string_view identi
       run_(rules, hash_seed),
       identity_labels_(read_pairs(identity)) {}
 
-void RelabelledFamily::begin(MetricType type) {
+void RelabelledFamily::begin(std::string_view name, MetricType type) {
+  name_ = name;
   type_ = type;
   touched_ = false;
   dropped_by_rule_ = 0;
@@ -52,16 +53,25 @@ void RelabelledFamily::begin(MetricType type) {
   texts_.clear();
 }
 
-bool RelabelledFamily::is_part_label(std::string_view name) const {
-  return (type_ == MetricType::kHistogram && name == "le") ||
-         (type_ == MetricType::kSummary && name == "quantile");
+// A bucket, or a quantile.
+bool RelabelledFamily::is_part(std::string_view sample) const {
+  if (type_ == MetricType::kSummary) return sample == name_;
+  constexpr std::string_view kBucket = "_bucket";
+  return type_ == MetricType::kHistogram && sample.size() == name_.size() + kBucket.size() &&
+         sample.ends_with(kBucket);
+}
+
+bool RelabelledFamily::is_part_label(std::string_view label) const {
+  return adds_part_ && label == (type_ == MetricType::kHistogram ? "le" : "quantile");
 }
 
 void RelabelledFamily::take_labels(std::string_view name, std::span<const Label> labels) {
   labels_.clear();
+  adds_part_ = is_part(name);
   labels_.add("__name__", name, true);
   for (const auto& [own, value] : identity_labels_) labels_.add(own, value, true);
   for (const Label& label : labels) {
+    if (label.value.empty() && !is_part_label(label.name)) continue;  // That is none.
     const bool escaped = label.value.find('\\') != std::string_view::npos;
     labels_.add(label.name, escaped ? labels_.keep(unescape_label_value(label.value)) : label.value,
                 rules_.is_fixed(label.name));
@@ -135,9 +145,9 @@ RelabelledFamily::Extent RelabelledFamily::write_key() {
 void RelabelledFamily::write_series(Line& line) {
   texts_ += '\0';
   texts_ += line.name;
+  line.is_part = adds_part_;
   for (const LabelSet::Entry& entry : noted_) {
     if (!is_part_label(entry.name)) continue;
-    line.is_part = true;
     texts_ += '\0';
     texts_ += entry.value;
   }

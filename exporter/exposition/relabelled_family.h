@@ -42,7 +42,7 @@ class RelabelledFamily {
   // `identity` as in RelabelPlan. Both must outlive it.
   RelabelledFamily(const Relabel& rules, std::string_view identity, std::uint64_t hash_seed);
 
-  void begin(MetricType type);
+  void begin(std::string_view name, MetricType type);
   // Labels as they leave the plan, which may end with the call; name and value must live on.
   void add(std::string_view name, std::span<const Label> labels, std::string_view value);
   // Appends whole lines to `out`.
@@ -64,7 +64,7 @@ class RelabelledFamily {
     Extent group;             // labels by name, without `le` and `quantile`
     Extent series;            // the group, the name, and the value of `le` or `quantile`
     Extent source;            // the labels that it came with, likewise without
-    bool is_part = false;     // has `le` or `quantile`
+    bool is_part = false;     // a bucket or a quantile
     std::uint32_t count = 1;  // samples in it; 0: it went into another one, or was dropped
     double sum = 0;           // of more than one
   };
@@ -83,7 +83,8 @@ class RelabelledFamily {
   [[nodiscard]] bool has_parts() const {
     return type_ == MetricType::kHistogram || type_ == MetricType::kSummary;
   }
-  [[nodiscard]] bool is_part_label(std::string_view name) const;
+  [[nodiscard]] bool is_part(std::string_view sample) const;
+  [[nodiscard]] bool is_part_label(std::string_view label) const;
   [[nodiscard]] bool may_sum(const Line& line) const;
   [[nodiscard]] std::string_view text_of(Extent extent) const {
     return std::string_view(texts_).substr(extent.from, extent.size);
@@ -104,11 +105,13 @@ class RelabelledFamily {
   std::uint64_t seed_;
   RelabelRun run_;
   std::vector<std::pair<std::string, std::string>> identity_labels_;
+  std::string_view name_;
   MetricType type_ = MetricType::kUntyped;
   bool touched_ = false;
   std::uint64_t dropped_by_rule_ = 0;
   std::vector<Line> lines_;
   std::string texts_;
+  bool adds_part_ = false;              // a bucket or a quantile is being added
   LabelSet labels_;                     // of the sample that is being added
   std::vector<LabelSet::Entry> noted_;  // of them, what is written
 };

@@ -1,7 +1,7 @@
 # fuzz_x.cc: a libFuzzer target with the preset fuzz (clang); elsewhere a bounded regression test that
 # runs the corpus and mutations of it from a fixed seed.
 
-foreach(target exposition config request login certctl tokens open_metrics)
+foreach(target exposition config request login certctl tokens open_metrics relabel)
   add_executable(fuzz_${target} fuzz/fuzz_${target}.cc)
   target_include_directories(fuzz_${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(fuzz_${target} PRIVATE core)

@@ -1,6 +1,9 @@
 #include "bao_exporter/relabel.h"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -310,6 +313,27 @@ TEST_CASE("the preset takes away what is unsafe, and nothing else") {
   };
   CHECK_FALSE(named("vault_token_count_by_policy"));
   CHECK(named("vault_token_count_by_ttl"));
+}
+
+TEST_CASE("the preset's rules are those of docs/configuration.md, in their order") {
+  std::ifstream file(std::string(BAO_SOURCE_DIR) + "/docs/configuration.md");
+  std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  page.erase(0, page.find("### The preset safe"));
+  std::vector<std::string> rows;
+  std::istringstream lines(page);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("| `")) rows.push_back(line);
+    if (line.starts_with("## ")) break;
+  }
+  std::vector<std::string> wanted;
+  for (const RelabelRule& rule : safe_relabel_rules()) {
+    std::string regex;
+    for (const char c : rule.regex) regex += c == '|' ? "\\|" : std::string(1, c);
+    const bool drops = rule.action == Action::kDrop;
+    wanted.push_back(std::string(drops ? "| `drop` | `__name__` | `" : "| `labeldrop` | | `") +
+                     regex + "` |");
+  }
+  CHECK(rows == wanted);
 }
 
 }  // namespace bao_exporter

@@ -204,6 +204,21 @@ TEST_CASE("le is a label like others where there are no buckets, but for the rul
             {label_drop("p")}) == "x{node_name=\"a\",le=\"1\"} 5\nx{node_name=\"a\",le=\"2\"} 2\n");
 }
 
+TEST_CASE("an empty label is none, but for the bound of a bucket") {
+  CHECK(out_of("# TYPE x gauge\nx{p=\"a\",le=\"\",q=\"\"} 1\nx{p=\"b\"} 2\n", {label_drop("p")}) ==
+        "x{node_name=\"a\"} 3\n");
+  CHECK(out_of("# TYPE h histogram\nh_bucket{p=\"a\",le=\"\"} 1\nh_sum{p=\"a\",le=\"\"} 1\n"
+               "h_sum{p=\"b\"} 2\nh_bucket{p=\"b\",le=\"\"} 2\n",
+               {label_drop("p")}) ==
+        "h_bucket{node_name=\"a\",le=\"\"} 3\nh_sum{node_name=\"a\"} 3\n");
+}
+
+TEST_CASE("a family may be called as the parts of another are") {
+  CHECK(out_of("# TYPE x_sum summary\nx_sum{p=\"a\",quantile=\"0.5\"} 1\nx_sum_sum{p=\"a\"} 2\n"
+               "x_sum{p=\"b\",quantile=\"0.5\"} 1\nx_sum_sum{p=\"b\"} 2\n",
+               {label_drop("p")}) == "x_sum_sum{node_name=\"a\"} 4\n");
+}
+
 TEST_CASE("what the plan makes equal is dropped before the rules, and not summed") {
   const auto part =
       relabelled("# TYPE x gauge\nx{cluster=\"c\",p=\"a\"} 1\nx{p=\"a\"} 2\nx{p=\"b\"} 4\n",

@@ -54,7 +54,10 @@ Matcher::~Matcher() = default;
 Relabel::Relabel(const std::vector<RelabelRule>& rules, RelabelBounds bounds,
                  OnDuplicate on_duplicate, const MatcherMaker& make)
     : bounds_(std::move(bounds)), on_duplicate_(on_duplicate) {
-  for (const RelabelRule& rule : rules) rules_.push_back(compile(rule, make));
+  for (const RelabelRule& rule : rules) {
+    rules_.push_back(compile(rule, make));
+    needs_order_ = needs_order_ || rule.action == Action::kLabelMap;
+  }
 }
 
 Relabel::~Relabel() = default;

@@ -98,7 +98,7 @@ void RelabelledFamily::add(std::string_view name, std::span<const Label> labels,
     note_labels();
     line.source = write_key();
   }
-  labels_.sort();
+  if (rules_.needs_order()) labels_.sort();
   if (!run_.apply(labels_)) {
     touched_ = true;
     ++dropped_by_rule_;

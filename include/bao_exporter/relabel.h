@@ -114,6 +114,8 @@ class Relabel {
 
   [[nodiscard]] OnDuplicate on_duplicate() const { return on_duplicate_; }
   [[nodiscard]] bool is_fixed(std::string_view name) const;
+  // The result may depend on the order in which labels are visited: LabelSet::sort() is needed.
+  [[nodiscard]] bool needs_order() const { return needs_order_; }
 
  private:
   friend class RelabelRun;
@@ -122,6 +124,7 @@ class Relabel {
   std::vector<CompiledRule> rules_;
   RelabelBounds bounds_;
   OnDuplicate on_duplicate_;
+  bool needs_order_ = false;
 };
 
 // Applies the rules to one label set after the other, and remembers what it learned of names.

@@ -25,8 +25,8 @@ void require(bool condition) {
 std::string render(const std::string& body, std::shared_ptr<const Relabel> rules) {
   auto parsed = parse_body(body, {}, kSeed);
   if (!parsed.ok()) return {};
-  RelabelPlan plan =
-      openbao_relabel_plan(R"(cluster="c",node_name="a\"")", Role::kActive, /*leader_only=*/true);
+  RelabelPlan plan = openbao_relabel_plan(R"(cluster="c",node_name="a\"")", Role::kActive,
+                                          /*leader_only_from_active=*/true);
   plan.relabel = std::move(rules);
   plan.hash_seed = kSeed;
   const auto part = NodePart::render(std::move(parsed).value(), plan);

@@ -16,9 +16,9 @@ namespace bao_exporter {
 
 namespace {
 
+using test::all_lines;
 using test::dropped;
 using test::label_drop;
-using test::lines_of;
 using test::ready;
 using test::relabelled;
 using test::rule_of;
@@ -26,7 +26,7 @@ using Action = RelabelAction;
 
 std::string out_of(const std::string& text, const std::vector<RelabelRule>& rules,
                    OnDuplicate on_duplicate = OnDuplicate::kSum) {
-  return lines_of(*relabelled(text, ready(rules, on_duplicate)));
+  return all_lines(*relabelled(text, ready(rules, on_duplicate)));
 }
 
 const std::string kHistograms = R"(# TYPE h histogram
@@ -56,7 +56,7 @@ s_count{p="b",q="x"} 700
 
 TEST_CASE("a family that no rule touches stays byte for byte") {
   const std::string text = "# TYPE x gauge\nx{b=\"1\",a=\"\",c=\"\\\\\"} 1e+00\nx{b=\"2\"} .5\n";
-  const std::string without = lines_of(*relabelled(text, nullptr));
+  const std::string without = all_lines(*relabelled(text, nullptr));
   CHECK(without ==
         "x{node_name=\"a\",b=\"1\",a=\"\",c=\"\\\\\"} 1e+00\nx{node_name=\"a\",b=\"2\"} .5\n");
   CHECK(out_of(text, {label_drop("none")}) == without);
@@ -77,7 +77,7 @@ TEST_CASE("rules read the identity, the renamed labels and the name of the sampl
                      "(.*)", "all")}),
       R"(cluster="p\"\\,d",node_name="n")");
   CHECK(
-      lines_of(*part) ==
+      all_lines(*part) ==
       R"(x_sum{cluster="p\"\\,d",node_name="n",openbao_namespace="team/",all="p\"\\,d;n;team/;x_sum"} 1)"
       "\n"
       R"(x_count{cluster="p\"\\,d",node_name="n",all="p\"\\,d;n;;x_count"} 2)"
@@ -93,7 +93,7 @@ TEST_CASE("samples that rules drop are counted, and a family without samples is 
   const auto part =
       relabelled("# TYPE x gauge\nx{a=\"1\"} 1\nx{a=\"2\"} 2\n# TYPE y gauge\ny 1\ny{a=\"1\"} 2\n",
                  ready({rule_of(Action::kDrop, {"__name__", "a"}, "x;.*|y;1")}));
-  CHECK(lines_of(*part) == "y{node_name=\"a\"} 1\n");
+  CHECK(all_lines(*part) == "y{node_name=\"a\"} 1\n");
   CHECK(part->families().size() == 1);
   CHECK(part->samples() == 1);
   CHECK(dropped(*part, DropCause::kRelabel) == 3);
@@ -105,7 +105,8 @@ TEST_CASE("counters and gauges that become equal are summed, the others stay as 
                                      "\nx{p=\"a\",q=\"1\"} 0.5\nx{q=\"2\",p=\"a\"} 1e+00\n"
                                      "x{p=\"b\",q=\"1\"} +2\nx{q=\"1\",p=\"c\"} 1e1\n",
                                  ready({label_drop("p")}));
-    CHECK(lines_of(*part) == "x{node_name=\"a\",q=\"1\"} 12.5\nx{node_name=\"a\",q=\"2\"} 1e+00\n");
+    CHECK(all_lines(*part) ==
+          "x{node_name=\"a\",q=\"1\"} 12.5\nx{node_name=\"a\",q=\"2\"} 1e+00\n");
     CHECK(part->samples() == 2);
     CHECK(part->families()[0].samples == 2);
     CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 0);
@@ -131,14 +132,14 @@ TEST_CASE("sums know infinity and what is no number") {
 TEST_CASE("untyped samples that become equal are not summed: the first stays") {
   const auto part =
       relabelled("x{p=\"a\"} 1\nx{p=\"b\"} 2\nx{p=\"c\",q=\"1\"} 3\n", ready({label_drop("p")}));
-  CHECK(lines_of(*part) == "x{node_name=\"a\"} 1\nx{node_name=\"a\",q=\"1\"} 3\n");
+  CHECK(all_lines(*part) == "x{node_name=\"a\"} 1\nx{node_name=\"a\",q=\"1\"} 3\n");
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 1);
 }
 
 TEST_CASE("with on_duplicate drop the first stays, and the others are counted") {
   const auto part = relabelled("# TYPE x counter\nx{p=\"a\"} 1\nx{p=\"b\"} 2\nx{p=\"c\"} 3\n",
                                ready({label_drop("p")}, OnDuplicate::kDrop));
-  CHECK(lines_of(*part) == "x{node_name=\"a\"} 1\n");
+  CHECK(all_lines(*part) == "x{node_name=\"a\"} 1\n");
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 2);
 }
 
@@ -152,7 +153,7 @@ TEST_CASE("buckets of histograms that have other ones are dropped, _sum and _cou
   std::string text = kHistograms;
   text.replace(text.rfind("le=\"1\""), 6, "le=\"2\"");
   const auto part = relabelled(text, ready({label_drop("p")}));
-  CHECK(lines_of(*part) == "h_sum{node_name=\"a\"} 0.75\nh_count{node_name=\"a\"} 33\n");
+  CHECK(all_lines(*part) == "h_sum{node_name=\"a\"} 0.75\nh_count{node_name=\"a\"} 33\n");
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 4);
 }
 
@@ -178,7 +179,7 @@ TEST_CASE("of histograms that stay apart each is served as it is") {
 
 TEST_CASE("quantiles are never summed: they are dropped where summaries become equal") {
   const auto part = relabelled(kSummaries, ready({label_drop("p")}));
-  CHECK(lines_of(*part) ==
+  CHECK(all_lines(*part) ==
         "s_sum{node_name=\"a\"} 22\ns_count{node_name=\"a\"} 33\n"
         "s{node_name=\"a\",q=\"x\",quantile=\"0.5\"} 7\n"
         "s_sum{node_name=\"a\",q=\"x\"} 70\ns_count{node_name=\"a\",q=\"x\"} 700\n");
@@ -189,7 +190,7 @@ TEST_CASE("with on_duplicate drop a histogram or summary is taken whole") {
   std::string other_buckets = kHistograms;
   other_buckets.replace(other_buckets.rfind("le=\"1\""), 6, "le=\"2\"");
   const auto part = relabelled(other_buckets, ready({label_drop("p")}, OnDuplicate::kDrop));
-  CHECK(lines_of(*part) ==
+  CHECK(all_lines(*part) ==
         "h_bucket{node_name=\"a\",le=\"1\"} 1\nh_bucket{node_name=\"a\",le=\"+Inf\"} 3\n"
         "h_sum{node_name=\"a\"} 0.5\nh_count{node_name=\"a\"} 3\n");
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 4);
@@ -223,7 +224,7 @@ TEST_CASE("what the plan makes equal is dropped before the rules, and not summed
   const auto part =
       relabelled("# TYPE x gauge\nx{cluster=\"c\",p=\"a\"} 1\nx{p=\"a\"} 2\nx{p=\"b\"} 4\n",
                  ready({label_drop("p")}));
-  CHECK(lines_of(*part) == "x{node_name=\"a\"} 5\n");
+  CHECK(all_lines(*part) == "x{node_name=\"a\"} 5\n");
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 1);
 }
 
@@ -360,9 +361,9 @@ TEST_CASE("whatever the rules: each series once, and the identity, le and quanti
     const auto part = relabelled(text, rules, identity);
     const auto plain = relabelled(text, nullptr, identity);
     INFO(text);
-    const std::string lines = "# TYPE x " + type + "\n" + lines_of(*part);
+    const std::string lines = "# TYPE x " + type + "\n" + all_lines(*part);
     const auto series = series_of(lines);
-    touched += lines_of(*part) != lines_of(*plain) ? 1 : 0;
+    touched += all_lines(*part) != all_lines(*plain) ? 1 : 0;
     for (const auto& [one, value] : series) {
       CHECK(one.second.at("cluster") == "prod");
       CHECK(one.second.at("node_name") == R"(n\\1)");
@@ -396,8 +397,8 @@ TEST_CASE("whatever labels are removed: what is summed is neither lost nor count
     }
     const auto part = relabelled(text, ready(rules));
     const auto plain = relabelled(text, nullptr);
-    const auto before = series_of("# TYPE x " + type + "\n" + lines_of(*plain));
-    const auto after = series_of("# TYPE x " + type + "\n" + lines_of(*part));
+    const auto before = series_of("# TYPE x " + type + "\n" + all_lines(*plain));
+    const auto after = series_of("# TYPE x " + type + "\n" + all_lines(*part));
     INFO(text);
     for (const char* name : {"x_sum", "x_count"}) CHECK(total(before, name) == total(after, name));
     if (type == "counter" || type == "gauge") CHECK(total(before, "x") == total(after, "x"));

@@ -10,6 +10,7 @@
 #include "catch.h"
 #include "re2_matcher.h"
 #include "reserved_names.h"
+#include "support/outcomes.h"
 
 namespace bao_exporter::test {
 
@@ -50,16 +51,6 @@ inline std::shared_ptr<const NodePart> relabelled(
   Result<ParsedBody> parsed = parse_body(text, {}, kSeed);
   if (!parsed.ok()) FAIL("the body is refused: " + parsed.error().detail);
   return NodePart::render(std::move(parsed).value(), plan);
-}
-
-inline std::string lines_of(const NodePart& part) {
-  std::string lines;
-  for (const FamilyPart& family : part.families()) lines += family.lines;
-  return lines;
-}
-
-inline std::uint64_t dropped(const NodePart& part, DropCause cause) {
-  return part.dropped()[static_cast<std::size_t>(cause)];
 }
 
 }  // namespace bao_exporter::test

@@ -166,6 +166,8 @@ TEST_CASE("letters change case as in Unicode, one for one") {
         "abz@[\xC3\xA4 i \xCF\x83 \xF0\x90\x90\xA8");
   CHECK(to_upper("aBz`{\xC3\xA4 \xC3\x9F \xC3\xBF \xF0\x90\x90\xA8") ==
         "ABZ`{\xC3\x84 \xC3\x9F \xC5\xB8 \xF0\x90\x90\x80");
+  CHECK(to_lower("\xC4\x80\xC4\x81") == "\xC4\x81\xC4\x81");  // every second one is upper case
+  CHECK(to_upper("\xC4\x80\xC4\x81") == "\xC4\x80\xC4\x80");
   CHECK(to_lower("\xFF") == "\xFF");
   CHECK(result(rule_of(Action::kUppercase, {"a"}, "", "b"), {{"a", "x"}}) ==
         Labels{{"a", "x"}, {"b", "X"}});
@@ -179,6 +181,7 @@ TEST_CASE("templates read groups as Go does") {
   CHECK(expanded("$rest ${rest}", "(?P<rest>.*)", "a") == "a a");
   CHECK(expanded("$rest", "(?<rest>.*)", "a") == "a");
   CHECK(expanded("$none", "a", "a").empty());
+  CHECK(expanded("$4294967297", "(a)", "a").empty());
 }
 
 TEST_CASE("regular expressions are Prometheus': no bytes, no look-around, names in both ways") {
@@ -249,6 +252,20 @@ TEST_CASE("what a rule may not do only shows when it runs: the labels stay, and 
         labels);
   CHECK(run_rules({rule_of(Action::kReplace, {"a"}, ".(.*)", "$1", "")}, {{"a", "xa"}})
             .labels.empty());
+}
+
+TEST_CASE("a template cannot make le, and can remove a reserved name") {
+  const auto rule = rule_of(Action::kReplace, {"a"}, "(.*)", "$1", "5");
+  for (const std::string name : {"le", "quantile", "node_name", "job", "__name__"}) {
+    const Applied applied = run_rules({rule}, {{"a", name}});
+    CHECK(applied.labels == Labels{{"a", name}});
+    CHECK(applied.refused == 1);
+  }
+  const auto remove = rule_of(Action::kReplace, {"a"}, "(.*)", "$1", "");
+  const Labels reserved = {{"a", "openbao_namespace"}, {"openbao_namespace", "root"}};
+  CHECK(run_rules({remove}, reserved).labels == Labels{{"a", "openbao_namespace"}});
+  const Labels fixed = {{"a", "cluster"}, {"cluster", "prod"}};
+  CHECK(run_rules({remove}, fixed).labels == fixed);
 }
 
 TEST_CASE("labelkeep keeps what is not the rules' to remove") {

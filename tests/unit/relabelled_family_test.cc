@@ -157,6 +157,18 @@ TEST_CASE("buckets of histograms that have other ones are dropped, _sum and _cou
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 4);
 }
 
+TEST_CASE("a bucket that one of three histograms lacks is not summed from the other two") {
+  const std::string third =
+      "h_bucket{p=\"c\",le=\"+Inf\"} 100\nh_sum{p=\"c\"} 1\nh_count{p=\"c\"} 100\n";
+  CHECK(out_of(kHistograms + third, {label_drop("p")}) ==
+        "h_sum{node_name=\"a\"} 1.75\nh_count{node_name=\"a\"} 133\n");
+}
+
+TEST_CASE("labelmap visits labels by name, in whatever order they came") {
+  CHECK(out_of("x{kb=\"2\",ka=\"1\"} 1\n", {rule_of(Action::kLabelMap, {}, "k(a|b)", "", "to")}) ==
+        "x{node_name=\"a\",kb=\"2\",ka=\"1\",to=\"2\"} 1\n");
+}
+
 TEST_CASE("of histograms that stay apart each is served as it is") {
   CHECK(out_of(kHistograms, {rule_of(Action::kReplace, {"p"}, "(.*)", "q"), label_drop("p")}) ==
         R"(h_bucket{node_name="a",le="1",q="a"} 1)"

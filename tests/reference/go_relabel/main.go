@@ -1,7 +1,7 @@
 // Compares our relabel rules with Prometheus' own code: reads cases with our results from standard
 // input (tests/reference/relabel_cases.cc writes them) and says where Prometheus has another result.
 //
-//	relabel_cases 200000 1 | go run .
+//	relabel_cases 600000 7 | go run .
 //
 // Not compared, and counted: cases in which Prometheus makes a name that the text format does not
 // allow (it would go on with it; we leave the labels as they are), and templates with a letter that is

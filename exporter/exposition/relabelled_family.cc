@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include "bao_exporter/format.h"
 #include "bao_exporter/hash.h"
+#include "exposition/relabel_rule.h"
+#include "exposition/text_rules.h"
 
 namespace bao_exporter {
 
@@ -23,6 +26,19 @@ std::vector<std::pair<std::string, std::string>> read_pairs(std::string_view tex
     text.remove_prefix(std::min(text.size(), end + 2));  // the quote and the comma
   }
   return pairs;
+}
+
+// A name that needs quotes stands here with its escapes, as an Exposition has it.
+void append_label_name(std::string& out, std::string_view name) {
+  const bool bare = is_label_name(name);
+  if (!bare) out += '"';
+  out += name;
+  if (!bare) out += '"';
+}
+
+bool is_bare_metric_name(std::string_view name) {
+  return !name.empty() && text_rules::is_name_start(name.front()) &&
+         std::all_of(name.begin(), name.end(), text_rules::is_name_byte);
 }
 
 struct MixedHash {
@@ -118,7 +134,7 @@ RelabelledFamily::Extent RelabelledFamily::write_labels() {
   const std::size_t from = texts_.size();
   for (const LabelSet::Entry& entry : noted_) {
     if (texts_.size() > from) texts_ += ',';
-    texts_ += entry.name;
+    append_label_name(texts_, entry.name);
     texts_ += "=\"";
     append_escaped_label_value(texts_, entry.value);
     texts_ += '"';
@@ -243,19 +259,30 @@ void RelabelledFamily::merge_parts(Outcome& outcome) {
   }
 }
 
+void RelabelledFamily::write_series_text(std::string& out, const Line& line) const {
+  const bool bare = is_bare_metric_name(line.name);
+  if (bare) out += line.name;
+  char separator = '{';
+  const auto begin_one = [&] { out += std::exchange(separator, ','); };
+  if (!bare) {
+    begin_one();
+    out += '"';
+    out += line.name;
+    out += '"';
+  }
+  for (const std::string_view labels : {identity_, text_of(line.labels)}) {
+    if (labels.empty()) continue;
+    begin_one();
+    out += labels;
+  }
+  if (separator == ',') out += '}';
+}
+
 void RelabelledFamily::write_lines(std::string& out, Outcome& outcome) const {
   for (const Line& line : lines_) {
     if (line.count == 0) continue;
     ++outcome.samples;
-    out += line.name;
-    const std::string_view labels = text_of(line.labels);
-    if (!identity_.empty() || !labels.empty()) {
-      out += '{';
-      out += identity_;
-      if (!identity_.empty() && !labels.empty()) out += ',';
-      out += labels;
-      out += '}';
-    }
+    write_series_text(out, line);
     out += ' ';
     if (line.count == 1) {
       out += line.value;

@@ -98,6 +98,7 @@ class RelabelledFamily {
   void merge_parts(Outcome& outcome);
   std::vector<std::uint32_t> group_lines(std::vector<Group>& groups) const;
   void drop(Line& line, Outcome& outcome);
+  void write_series_text(std::string& out, const Line& line) const;
   void write_lines(std::string& out, Outcome& outcome) const;
 
   const Relabel& rules_;

@@ -240,6 +240,21 @@ TEST_CASE("what the plan makes equal is dropped before the rules, and not summed
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 1);
 }
 
+TEST_CASE("names that need quotes get them again, and rules go by what is between") {
+  const auto rules = ready({label_drop("a\\.b|p")});
+  RelabelledFamily family(*rules, R"(node_name="a")", 7);
+  const std::vector<Label> labels = {{"a.b", "1"}, {R"(c.\"d)", "2"}, {"p", "3"}};
+  family.begin("x.y", MetricType::kGauge);
+  family.add("x.y", labels, "1");
+  family.add("x.y", std::vector<Label>{{"p", "4"}}, "2");
+  std::string out;
+  CHECK(family.finish(out).samples == 2);
+  CHECK(out == R"({"x.y",node_name="a","c.\"d"="2"} 1)"
+               "\n"
+               R"({"x.y",node_name="a"} 2)"
+               "\n");
+}
+
 TEST_CASE("the path of one node knows no rules") {
   const auto part =
       relabelled("x{p=\"a\"} 1\n", ready({label_drop("p"), rule_of(Action::kDrop, {"p"}, "")}));

@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "../catch.h"
 #include "bao_exporter/node_part.h"
-#include "catch.h"
+#include "outcomes.h"
 #include "re2_matcher.h"
 #include "reserved_names.h"
-#include "support/outcomes.h"
 
 namespace bao_exporter::test {
 

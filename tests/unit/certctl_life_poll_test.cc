@@ -37,17 +37,17 @@ TEST_CASE("certctl: a poll asks /ready without the key, then the metrics with it
 TEST_CASE("certctl: new relabel rules are in force with the next metrics, and not for the state") {
   LifeDriver certctl = running();
   RelabelRule rule;
-  rule.target_label = "tested";
+  rule.target_label = "by_rule";
   rule.replacement = "x";
   certctl.life.relabel(ready({rule}));
-  CHECK(all_lines(*certctl.life.upstream()).find("tested") == std::string::npos);
+  CHECK(all_lines(*certctl.life.upstream()).find("by_rule") == std::string::npos);
   certctl.pass(std::chrono::minutes(2));
   REQUIRE(certctl.life.upstream() != nullptr);
-  CHECK(all_lines(*certctl.life.upstream()).find(",tested=\"x\"") != std::string::npos);
-  CHECK(certctl.life.state_text().find("tested") == std::string::npos);
+  CHECK(all_lines(*certctl.life.upstream()).find(",by_rule=\"x\"") != std::string::npos);
+  CHECK(certctl.life.state_text().find("by_rule") == std::string::npos);
   certctl.life.relabel(nullptr);
   certctl.pass(std::chrono::minutes(2));
-  CHECK(all_lines(*certctl.life.upstream()).find("tested") == std::string::npos);
+  CHECK(all_lines(*certctl.life.upstream()).find("by_rule") == std::string::npos);
 }
 
 TEST_CASE("certctl: the first poll waits until it is known what the key may do") {

@@ -51,6 +51,7 @@ void CertctlKeeper::replace(const Config& config,
       const std::uint64_t generations = old == before.end() ? 0 : (*old)->server->generations();
       add(wanted, config.limits, trust, generations);
     }
+    for (const auto& kept : kept_) kept->server->relabel(config.relabel);
     for (const auto& kept : before) {
       if (kept != nullptr) metrics_.forget_credential(kept->server->name());
     }

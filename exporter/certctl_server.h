@@ -35,6 +35,9 @@ class CertctlServer {
   [[nodiscard]] bool fits(const CertctlConfig& config, const LimitsConfig& limits,
                           const std::shared_ptr<const TlsTrust>& trust) const;
 
+  // The rules for what it sends, from its next metrics on.
+  void relabel(std::shared_ptr<const Relabel> rules) { life_.relabel(std::move(rules)); }
+
   void start();
   // Looks whether the key file has changed.
   void look();

@@ -9,6 +9,7 @@
 #include "config_listener.h"
 #include "config_parts.h"
 #include "config_reader.h"
+#include "config_relabel.h"
 #include "config_url.h"
 #include "config_values.h"
 
@@ -23,6 +24,7 @@ constexpr Milliseconds kLongest = hours(24);
 constexpr std::size_t kBodyBytesMax = std::size_t{1} << 30;
 constexpr std::size_t kLineBytesMax = std::size_t{16} << 20;
 constexpr std::size_t kSamplesMax = 10'000'000;
+constexpr std::size_t kSeriesMax = 100'000'000;
 constexpr std::size_t kLabelsMax = 1'000;
 constexpr int kNodesMax = 10'000;
 constexpr std::string_view kMetricsPath = "/v1/sys/metrics";
@@ -71,7 +73,7 @@ void read_limits(TableReader& table, LimitsConfig& limits) {
   table.size("body_bytes_max", limits.body_bytes_max, kBodyBytesMax);
   table.count("samples_max", limits.samples_max, kSamplesMax);
   table.count("series_per_family_max", limits.series_per_family_max, kSamplesMax);
-  table.not_yet({"series_max"});
+  table.count("series_max", limits.series_max, kSeriesMax);
   table.size("line_bytes_max", limits.line_bytes_max, kLineBytesMax);
   table.count("labels_per_sample_max", limits.labels_per_sample_max, kLabelsMax);
 }
@@ -79,7 +81,7 @@ void read_limits(TableReader& table, LimitsConfig& limits) {
 void read_output(TableReader& table, OutputConfig& output) {
   table.word("role_label", output.role_label, kRoleLabels);
   table.boolean("leader_only_from_active", output.leader_only_from_active);
-  table.not_yet({"relabel_preset", "relabel"});
+  read_relabel(table, output);
 }
 
 void read_log(TableReader& table, LogConfig& log) {
@@ -263,6 +265,7 @@ ConfigOutcome parse_config(std::string_view text, const std::string& file,
   sort_by_line(context.files);
   outcome.problems = std::move(context.problems);
   outcome.files = std::move(context.files);
+  if (outcome.problems.empty()) outcome.config.relabel = ready_relabel(outcome.config.output);
   return outcome;
 }
 

@@ -112,13 +112,19 @@ const TomlValue* TableReader::know(std::string_view name, std::string type,
 
 bool TableReader::expand(std::string_view name, const TomlValue& value, std::string_view form,
                          std::string& out) {
+  return take_text(name, value, form, /*with_variables=*/true, out);
+}
+
+bool TableReader::take_text(std::string_view name, const TomlValue& value, std::string_view form,
+                            bool with_variables, std::string& out) {
   constexpr std::size_t kTextBytesMax = 4096;
   if (value.kind != Kind::kString) {
     complain(name, expected(form));
     return false;
   }
   std::string text = value.text;
-  std::string problem = expand_variables(context_.environment, text);
+  std::string problem;
+  if (with_variables) problem = expand_variables(context_.environment, text);
   if (problem.empty() && has_control_character(text)) {
     problem = "must have no line end or control character in it";
   }
@@ -133,6 +139,11 @@ bool TableReader::expand(std::string_view name, const TomlValue& value, std::str
 
 void TableReader::text(std::string_view name, std::string& to) {
   if (const auto* value = know(name, "string", quoted(to))) expand(name, *value, kTextForm, to);
+}
+
+void TableReader::verbatim(std::string_view name, std::string& to) {
+  const auto* value = know(name, "string", quoted(to));
+  if (value != nullptr) take_text(name, *value, kTextForm, /*with_variables=*/false, to);
 }
 
 std::string TableReader::resolve(const std::string& path) const {

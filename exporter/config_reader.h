@@ -41,6 +41,8 @@ class TableReader {
   TableReader(ReadContext& context, const TomlValue* table, std::string path, int line);
 
   void text(std::string_view name, std::string& to);
+  // As it stands: a ${...} is the value's own.
+  void verbatim(std::string_view name, std::string& to);
   void path(std::string_view name, std::string& to);
   // As path, but `special` stands for itself.
   void path_or_word(std::string_view name, std::string& to, std::string_view special);
@@ -92,6 +94,8 @@ class TableReader {
 
   // A problem of that key, at its line, else at the table's. The key is no longer sound.
   void complain(std::string_view name, std::string text);
+  // False: only its keys and defaults are asked for.
+  [[nodiscard]] bool is_there() const { return table_ != nullptr; }
   [[nodiscard]] bool given(std::string_view name) const;
   [[nodiscard]] bool sound(std::string_view name) const;
   [[nodiscard]] int line(std::string_view name) const;
@@ -102,6 +106,9 @@ class TableReader {
                         std::size_t chosen);
   bool expand(std::string_view name, const TomlValue& value, std::string_view form,
               std::string& out);
+  // Text for a key of that name, or a complaint.
+  bool take_text(std::string_view name, const TomlValue& value, std::string_view form,
+                 bool with_variables, std::string& out);
   void read_list(std::string_view name, const TomlValue& value, std::string_view form,
                  std::vector<std::string>& to);
   void refuse_unknown(const TomlValue& item);

@@ -50,6 +50,15 @@ void NodeAdvice::note_body(const std::string& node, const Outcome& outcome, Mill
                          "dashboards and alerts expect vault_ or openbao_: set disable_hostname = "
                          "true, or look at metrics_prefix, in the node's telemetry stanza"}});
   }
+  if (outcome.part->relabel_refused() > 0 && !trail.rules_told) {
+    trail.rules_told = true;
+    log::warn("relabel", {{"node", node},
+                          {"times", std::to_string(outcome.part->relabel_refused())},
+                          {"detail",
+                           "rules wanted to change an identity label, to make a reserved or "
+                           "impossible name, or to make too much: these labels stayed as they "
+                           "were"}});
+  }
   std::vector<std::uint64_t> names = names_of(*outcome.part);
   if (!same_process(trail.process_start, outcome.facts.process_start) ||
       trail.role != outcome.role) {
@@ -70,6 +79,10 @@ void NodeAdvice::note_body(const std::string& node, const Outcome& outcome, Mill
   ++trail.bodies;
   trail.process_start = outcome.facts.process_start;
   trail.role = outcome.role;
+}
+
+void NodeAdvice::note_new_rules() {
+  for (auto& [node, trail] : trails_) trail.rules_told = false;
 }
 
 // Between two bodies that are further apart, a series may well end.

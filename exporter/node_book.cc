@@ -80,6 +80,8 @@ void NodeBook::set_options(const Config& config) {
   options_.limits = parse_limits(config.limits);
   options_.role_on_samples = config.output.role_label == RoleLabel::kSamples;
   options_.leader_only_from_active = config.output.leader_only_from_active;
+  options_.relabel = config.relabel;
+  series_max_ = config.limits.series_max;
 }
 
 void NodeBook::replace(const Config& config) {
@@ -91,6 +93,7 @@ void NodeBook::replace(const Config& config) {
   }
   for (NodeState& node : nodes_) kept.emplace(node.name, std::move(node));
   nodes_.clear();
+  if (options_.relabel != config.relabel) advice_.note_new_rules();
   set_options(config);
   for (std::size_t i = 0; i < config.clusters.size(); ++i) add_cluster(config.clusters[i], i);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -274,8 +277,9 @@ void NodeBook::count_dropped(const std::vector<std::size_t>& nodes, const Merged
   }
   for (NodeState& node : nodes_) {
     const NodePart* part = node.latest.part.get();
-    if (part != nullptr && part != node.counted && node.reason == ErrorCode::kSuperseded) {
-      add(node, DropCause::kSuperseded, part->samples());
+    if (part != nullptr && part != node.counted) {
+      if (node.reason == ErrorCode::kSuperseded) add(node, DropCause::kSuperseded, part->samples());
+      if (node.over_limit()) add(node, DropCause::kSeriesLimit, part->samples());
     }
     node.counted = part;
   }

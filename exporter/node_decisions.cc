@@ -5,6 +5,7 @@
 
 #include "bao_exporter/log.h"
 #include "bao_exporter/node_book.h"
+#include "series_guard.h"
 
 namespace bao_exporter {
 
@@ -102,16 +103,21 @@ void NodeBook::note_identity(NodeState& node, const Outcome& outcome, bool looke
 
 std::vector<std::size_t> NodeBook::decide(TimePoint now, WallTime wall) {
   std::vector<std::size_t> ask_again;
+  std::vector<Refusal> refusals(nodes_.size());
   for (std::size_t cluster = 0; cluster < clusters_.size(); ++cluster) {
-    decide_cluster(cluster, now, wall, ask_again);
+    judge_cluster(cluster, now, refusals, ask_again);
+  }
+  limit_series(refusals);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) settle(nodes_[i], refusals[i], wall);
+  for (std::size_t cluster = 0; cluster < clusters_.size(); ++cluster) {
     note_failover(cluster);
     note_versions(cluster);
   }
   return ask_again;
 }
 
-void NodeBook::decide_cluster(std::size_t cluster, TimePoint now, WallTime wall,
-                              std::vector<std::size_t>& ask_again) {
+void NodeBook::judge_cluster(std::size_t cluster, TimePoint now, std::vector<Refusal>& refusals,
+                             std::vector<std::size_t>& ask_again) {
   const Members members = members_of(cluster, now);
   ClusterState& state = clusters_[cluster];
   state.openbao_cluster_id = cluster_id_of(members.evidence, state.openbao_cluster_id);
@@ -140,7 +146,7 @@ void NodeBook::decide_cluster(std::size_t cluster, TimePoint now, WallTime wall,
     if (identities[i].reason != ErrorCode::kOk) {
       refusal = {identities[i].reason, identities[i].detail, false};
     }
-    settle(node, refusal, wall);
+    refusals[members.nodes[i]] = std::move(refusal);
     // Of two that are confirmed either may be the newer one at the next publication.
     node.claim_confirmed = several && claims[i].claims_active && !verdicts[i].withheld;
     // What stayed when it was questioned last time says nothing about the next who questions it.
@@ -163,6 +169,21 @@ NodeBook::Refusal NodeBook::own_refusal(const NodeState& node, bool token_reject
             true};
   }
   return {};
+}
+
+// All nodes together: who is refused so that the rest fits is series_guard.h's to say.
+void NodeBook::limit_series(std::vector<Refusal>& refusals) const {
+  std::vector<SeriesClaim> claims(nodes_.size());
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const NodeState& node = nodes_[i];
+    const bool would_be_served = refusals[i].reason == ErrorCode::kOk && node.latest.part &&
+                                 node.latest.reason == ErrorCode::kOk;
+    if (would_be_served) claims[i] = {node.latest.part->samples(), node.over_limit()};
+  }
+  for (const std::size_t i : beyond_series_max(claims, series_max_)) {
+    refusals[i] = {ErrorCode::kLimitSamples, over_limit_detail(*nodes_[i].latest.part, series_max_),
+                   true};
+  }
 }
 
 bool NodeBook::overdue(const NodeState& node, TimePoint now) const {

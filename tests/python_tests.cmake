@@ -56,6 +56,8 @@ bao_python_test(fake test_fake_certctl_state TIMEOUT 120)
 bao_python_test(fault test_transport_faults TIMEOUT 400)
 bao_python_test(fault test_http_faults TIMEOUT 400)
 bao_python_test(fault test_body_faults TIMEOUT 500)
+bao_python_test(fault test_relabel TIMEOUT 200)
+bao_python_test(fault test_cardinality TIMEOUT 300)
 bao_python_test(fault test_identity TIMEOUT 300)
 bao_python_test(fault test_identity_peers TIMEOUT 400)
 bao_python_test(fault test_identity_without_raft TIMEOUT 400)
@@ -156,5 +158,5 @@ bao_begin_early(
   e2e/test_audit 72 fault/test_transport_faults 70 e2e/test_certctl_exact 65
   security/test_memory 65 fault/test_token_faults 65 fault/test_certctl_body 64
   fault/test_profiles 63 fault/test_certctl_faults 60 e2e/test_doctor_golden 48 deploy/test_systemd_boot 45
-  e2e/test_forwarding_standbys 43 fault/test_failure_table 37 fault/test_stall 36
+  e2e/test_forwarding_standbys 43 fault/test_failure_table 37 fault/test_cardinality 35 fault/test_stall 36
   e2e/test_certctl_port 35 fault/test_doctor_certctl 27 fault/test_identity_without_raft 26)

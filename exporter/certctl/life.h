@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bao_exporter/answer.h"
@@ -113,6 +114,11 @@ class Life {
   [[nodiscard]] Steps time_came(const When& when);
   // Tries at once whatever waits for its next try (SIGHUP).
   void try_now(const When& when);
+
+  // From its next metrics on; null: no rules.
+  void relabel(std::shared_ptr<const Relabel> rules) {
+    options_.upstream_plan.relabel = std::move(rules);
+  }
 
   [[nodiscard]] TimePoint wake_at() const;
 

@@ -30,6 +30,15 @@ inline constexpr std::size_t kPartCount = 4;
 
 enum class Fate : std::uint8_t { kUnknown, kServed, kReserved, kLeaderOnly };
 
+// What relabel rules made of a family.
+struct ByRules {
+  bool touched = false;
+  bool merged = false;  // samples became equal: what is rendered depends on all values
+  std::uint64_t dropped = 0;
+  std::uint64_t duplicates = 0;
+  std::uint64_t refused = 0;
+};
+
 struct FamilyRecord {
   std::string_view name;
   std::string_view help;
@@ -48,6 +57,7 @@ struct FamilyRecord {
   Fate fate = Fate::kUnknown;
   bool is_special = false;   // its lines can only be rendered with a look at all of them
   std::uint8_t removed = 0;  // which value of the removed label its samples have
+  ByRules by_rules;
 };
 
 class FamilyBook {

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 namespace bao_exporter {
 
@@ -55,6 +56,15 @@ void append_value(std::string& out, double value) {
     const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
     out.append(buffer.data(), end.ptr);
   }
+}
+
+double read_value(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, value);
+  const bool whole = read.ec == std::errc() && read.ptr == end;
+  return whole ? value : std::numeric_limits<double>::quiet_NaN();
 }
 
 void append_family_header(std::string& out, std::string_view name, bool has_help,

@@ -1,26 +1,17 @@
 #include "exposition/open_metrics_rules.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
+#include "bao_exporter/format.h"
+
 namespace bao_exporter {
 
 namespace {
-
-// Of a token that is_value() took; a bound of `le` or `quantile` may be anything.
-double number_of(std::string_view token) {
-  if (token.starts_with('+')) token.remove_prefix(1);
-  double value = 0;
-  const char* const end = token.data() + token.size();
-  const auto read = std::from_chars(token.data(), end, value);
-  const bool whole = read.ec == std::errc() && read.ptr == end;
-  return whole ? value : std::numeric_limits<double>::quiet_NaN();
-}
 
 bool is_count(double value) {
   return value >= 0 && std::isfinite(value) && std::floor(value) == value;
@@ -71,7 +62,7 @@ bool each_metric(const Exposition& exposition, const Family& family, std::string
     }
     const std::string_view bound =
         bare ? label_of_name(exposition, sample, bare_label) : std::string_view();
-    if (!rule.take(suffix, bound, number_of(sample.value))) return false;
+    if (!rule.take(suffix, bound, read_value(sample.value))) return false;
   }
   return !begun || rule.ends();
 }
@@ -80,7 +71,7 @@ struct SummaryRule {
   static bool take(std::string_view suffix, std::string_view quantile, double value) {
     if (suffix == "_count") return is_count(value);
     if (suffix == "_sum") return value >= 0;
-    const double q = number_of(quantile);
+    const double q = read_value(quantile);
     return q >= 0 && q <= 1 && !(value < 0);
   }
   static bool ends() { return true; }
@@ -106,7 +97,7 @@ class HistogramRule {
 
  private:
   bool take_bucket(std::string_view le, double value) {
-    const double bound = number_of(le);
+    const double bound = read_value(le);
     if (std::isnan(bound) || (std::isinf(bound) && le != "+Inf")) return false;
     if (has_bucket_ && bound <= bound_) return false;
     if (!is_count(value) || value < in_bucket_) return false;
@@ -133,7 +124,7 @@ bool is_counter(const Exposition& exposition, const Family& family) {
   }
   const auto samples = exposition.samples_of(family);
   return std::all_of(samples.begin(), samples.end(),
-                     [](const Sample& sample) { return number_of(sample.value) >= 0; });
+                     [](const Sample& sample) { return read_value(sample.value) >= 0; });
 }
 
 }  // namespace

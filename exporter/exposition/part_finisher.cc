@@ -64,6 +64,7 @@ void PartFinisher::run(const NodePart* previous) {
   part_.own_text_.clear();
   part_.samples_ = 0;
   part_.dropped_ = {};
+  part_.relabel_refused_ = 0;
   for (std::uint32_t i = 0; i < store.families.size(); ++i) {
     judge(store.families[i]);
     count(store.families[i]);
@@ -97,7 +98,11 @@ void PartFinisher::count(const FamilyRecord& record) {
   };
   if (record.fate == Fate::kReserved) return drop(DropCause::kReservedName, record.line_count);
   if (record.fate == Fate::kLeaderOnly) return drop(DropCause::kLeaderOnly, record.line_count);
-  drop(DropCause::kDuplicateAfterRelabel, record.line_count - record.kept);
+  const ByRules& rules = record.by_rules;
+  drop(DropCause::kRelabel, rules.dropped);
+  drop(DropCause::kDuplicateAfterRelabel,
+       rules.touched ? rules.duplicates : record.line_count - record.kept);
+  part_.relabel_refused_ += rules.refused;
   part_.samples_ += record.kept;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_map>
 
 #include "bao_exporter/hash.h"
 #include "exposition/fault_text.h"
@@ -35,6 +34,8 @@ void Pass::begin(PartStore& to, PlanImage& image) {
   known_ = claims_ = 0;
   fault_.reset();
   twice_.reset();
+  is_too_large_ = false;
+  begin_rules();
   to.out.reserve(text.size() + text.size() / 2 + kSlack);
 }
 
@@ -107,7 +108,7 @@ void Pass::enter_family() {
   FamilyRecord& record = book.family();
   record.out_begin = store->out.size();
   const auto& has_state_label = plan->plan().has_state_label;
-  begin_lines(has_state_label && has_state_label(record.name));
+  begin_lines(rules_ || (has_state_label && has_state_label(record.name)));
 }
 
 void Pass::begin_lines(bool special) {
@@ -182,100 +183,37 @@ bool Pass::close_family(std::uint32_t index) {
     return false;
   }
   if (fresh) record.head_end = static_cast<std::uint32_t>(at - text.data());
-  finish_family(record);
-  return true;
+  return finish_family(record);
 }
 
-void Pass::finish_family(FamilyRecord& record) {
+bool Pass::finish_family(FamilyRecord& record) {
   record.kept = record.line_count;
+  record.by_rules = {};
   record.is_special = is_special;
-  if (is_special) render_special(record);
+  if (is_special && !render_special(record)) return false;
   record.out_end = store->out.size();
   record.removed = 0;
-  if (record.line_count == 0 || removed.empty()) return;
+  if (record.line_count == 0 || removed.empty()) return true;
   std::vector<std::string>& known = store->removed;
   const auto same = std::find(known.begin() + 1, known.end(), removed);
   if (same == known.end()) {
     if (known.size() == kRemovedMax) {
       record.is_special = true;
-      return;
+      return true;
     }
     known.emplace_back(removed);
     record.removed = static_cast<std::uint8_t>(known.size() - 1);
   } else {
     record.removed = static_cast<std::uint8_t>(same - known.begin());
   }
-}
-
-// Lines that the plan may make equal: with a look at all of them.
-void Pass::render_special(FamilyRecord& record) {
-  OutLabels labels(plan->plan());
-  const auto& has_state_label = plan->plan().has_state_label;
-  const bool state_label = has_state_label && has_state_label(record.name);
-  const std::vector<bool> kept = lines_to_keep(record, state_label);
-  store->out.set_size(record.out_begin);
-  record.kept = 0;
-  for (std::uint32_t i = 0; i < record.line_count; ++i) {
-    LineRecord& line = store->lines[record.line_begin + i];
-    line.out_at = store->out.size();
-    line.out_prefix = LineRecord::kDropped;
-    if (!kept.empty() && !kept[i]) continue;
-    ++record.kept;
-    read_line(line, one_);
-    labels.assign(one_.labels, state_label);
-    scratch_.clear();
-    labels.append_head(scratch_, one_.sample.name);
-    line.out_prefix = static_cast<std::uint32_t>(scratch_.size());
-    scratch_ += one_.sample.value;
-    scratch_ += '\n';
-    append(scratch_);
-  }
-}
-
-// Empty: all of them. Only families in which two samples can have become equal are looked at.
-std::vector<bool> Pass::lines_to_keep(const FamilyRecord& record, bool state_label) {
-  if (!may_collide(record, state_label)) return {};
-  struct Holder {
-    std::uint32_t index;
-    bool had_removed;
-  };
-  OutLabels labels(plan->plan());
-  const auto hash = [this](const std::string& key) {
-    return hash_bytes(key, plan->plan().hash_seed);
-  };
-  std::unordered_map<std::string, Holder, decltype(hash)> holders(record.line_count, hash);
-  std::vector<bool> kept(record.line_count, true);
-  for (std::uint32_t i = 0; i < record.line_count; ++i) {
-    read_line(store->lines[record.line_begin + i], one_);
-    labels.assign(one_.labels, state_label);
-    const bool had_removed = !labels.removed().empty();
-    const auto [holder, added] =
-        holders.try_emplace(labels.key(one_.sample.name), Holder{i, had_removed});
-    if (added) continue;
-    if (had_removed && !holder->second.had_removed) {
-      kept[holder->second.index] = false;
-      holder->second = {i, had_removed};
-    } else {
-      kept[i] = false;
-    }
-  }
-  return kept;
-}
-
-bool Pass::may_collide(const FamilyRecord& record, bool state_label) {
-  OutLabels labels(plan->plan());
-  std::string_view first;
-  for (std::uint32_t i = 0; i < record.line_count; ++i) {
-    read_line(store->lines[record.line_begin + i], one_);
-    if (labels.assign(one_.labels, state_label)) return true;
-    if (i == 0) first = labels.removed();
-    if (labels.removed() != first) return true;
-  }
-  return false;
+  return true;
 }
 
 // The first illegal byte of a text is said before all else that is wrong with it.
 Error Pass::error() {
+  if (is_too_large_) {
+    return {ErrorCode::kTooLarge, "output.relabel makes 4 GB or more of the body"};
+  }
   const auto line_begin = static_cast<std::size_t>(at - text.data());
   if (auto illegal = illegal_byte(text, line_begin)) return *std::move(illegal);
   if (twice_) return duplicate_error(text, *twice_);

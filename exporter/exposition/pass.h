@@ -16,6 +16,7 @@
 #include "exposition/out_labels.h"
 #include "exposition/part_store.h"
 #include "exposition/plan_image.h"
+#include "exposition/relabelled_family.h"
 #include "exposition/series.h"
 
 namespace bao_exporter {
@@ -60,7 +61,7 @@ struct Pass {
   // HELP or TYPE at `at`, read already but for what the book says; false as take_line().
   [[nodiscard]] bool take_header(bool help, std::string_view name, std::string_view said,
                                  MetricType type, const char* next);
-  // Ends the family: false when it has a series twice.
+  // Ends the family: false when it has a series twice, or relabel rules make it too large.
   [[nodiscard]] bool close_family(std::uint32_t family);
   void note_removed(std::string_view value);
   void more_out(std::size_t bytes) { store->out.reserve(store->out.size() + bytes + kSlack); }
@@ -83,7 +84,7 @@ struct Pass {
   // Before and after a line that the poll before did not have.
   void note_lines();
   void note_new_line() { new_lines.push_back(store->lines.size() - 1); }
-  // False: a series came twice, or there are too many.
+  // False: a series came twice, or there is too much.
   [[nodiscard]] bool close_known_family();
 
   // Why the pass ended.
@@ -113,9 +114,13 @@ struct Pass {
   void begin_lines(bool special);
   [[nodiscard]] bool claim_known(Part part, std::string_view name);
   [[nodiscard]] bool has_new_twice(const FamilyRecord& record);
-  void finish_family(FamilyRecord& record);
+  [[nodiscard]] bool finish_family(FamilyRecord& record);
   void render_plainly(const SampleLine& line);
-  void render_special(FamilyRecord& record);
+  void begin_rules();
+  [[nodiscard]] bool render_special(FamilyRecord& record);
+  [[nodiscard]] bool render_by_rules(FamilyRecord& record, const std::vector<bool>& kept,
+                                     bool state_label);
+  void find_lines(const FamilyRecord& record, bool merged);
   [[nodiscard]] std::vector<bool> lines_to_keep(const FamilyRecord& record, bool state_label);
   [[nodiscard]] bool may_collide(const FamilyRecord& record, bool state_label);
   void append(std::string_view piece);
@@ -127,11 +132,14 @@ struct Pass {
   std::string scratch_;
   std::optional<OutLabels> labels_;
   std::uint64_t labels_plan_ = 0;
+  std::optional<RelabelledFamily> rules_;  // of the plan, if it has any
+  std::uint64_t rules_plan_ = 0;
   std::uint32_t known_ = 0;   // families of the poll before that were entered
   std::uint32_t claims_ = 0;  // looked through all families for
   std::vector<std::uint32_t> table_;
   std::optional<Fault> fault_;        // of the line at `at`
   std::optional<std::size_t> twice_;  // or the line there was given before
+  bool is_too_large_ = false;         // or so is what is rendered
 };
 
 }  // namespace bao_exporter

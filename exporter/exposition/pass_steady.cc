@@ -150,11 +150,8 @@ bool Pass::close_known_family() {
   is_changed = is_changed || !new_lines.empty();
   if (new_lines.size() > kFewNew) return close_family(book.current());
   if (!new_lines.empty() && has_new_twice(record)) return false;
-  if (is_changed) {
-    finish_family(record);
-  } else {
-    record.out_end = store->out.size();  // all else is as it was
-  }
+  if (is_changed || record.by_rules.merged) return finish_family(record);
+  record.out_end = store->out.size();  // all else is as it was
   return true;
 }
 

@@ -67,7 +67,7 @@ bool same_plan(const RelabelPlan& a, const RelabelPlan& b) {
   const auto values = [](const RelabelPlan& p) {
     return std::tie(p.identity, p.removed_label, p.renamed_labels, p.reserved_labels,
                     p.reserved_family_prefixes, p.reserved_in_own_text, p.state_label, p.hash_seed,
-                    p.functions);
+                    p.functions, p.relabel);
   };
   const auto has_functions = [](const RelabelPlan& p) {
     return p.leader_only || p.has_state_label;

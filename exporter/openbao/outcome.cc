@@ -83,6 +83,7 @@ RelabelPlan plan_of(const OutcomeOptions& options, Role role, const std::string&
   RelabelPlan plan =
       openbao_relabel_plan(std::move(identity), role, options.leader_only_from_active, prefix);
   plan.hash_seed = options.hash_seed;
+  plan.relabel = options.relabel;
   return plan;
 }
 

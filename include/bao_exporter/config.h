@@ -9,17 +9,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "bao_exporter/network.h"
+#include "bao_exporter/relabel.h"
 #include "bao_exporter/time.h"
 
 namespace bao_exporter {
 
 enum class Profile : std::uint8_t { kActive, kAllNodes, kDemo };
 enum class RoleLabel : std::uint8_t { kInfo, kSamples };
+enum class RelabelPreset : std::uint8_t { kNone, kSafe };
 enum class AuthMethod : std::uint8_t { kNone, kTokenFile, kAppRole, kKubernetes, kJwt, kCert };
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kLogfmt, kJson };
@@ -77,6 +80,7 @@ struct LimitsConfig {
   std::size_t body_bytes_max = std::size_t{16} << 20;  // decoded
   std::size_t samples_max = 50'000;                    // per node
   std::size_t series_per_family_max = 10'000;
+  std::size_t series_max = 1'000'000;  // of all nodes together
   std::size_t line_bytes_max = std::size_t{64} << 10;
   std::size_t labels_per_sample_max = 64;
   friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
@@ -85,6 +89,9 @@ struct LimitsConfig {
 struct OutputConfig {
   RoleLabel role_label = RoleLabel::kInfo;
   bool leader_only_from_active = true;
+  std::vector<RelabelRule> relabel;  // as listed; the preset's follow
+  RelabelPreset relabel_preset = RelabelPreset::kNone;
+  OnDuplicate on_duplicate = OnDuplicate::kSum;
   friend bool operator==(const OutputConfig&, const OutputConfig&) = default;
 };
 
@@ -160,6 +167,7 @@ struct Config {
   PollConfig poll;
   LimitsConfig limits;
   OutputConfig output;
+  std::shared_ptr<const Relabel> relabel;  // output's rules, ready to be run; null: there are none
   LogConfig log;
   std::vector<ClusterConfig> clusters;  // not empty where there is no certctl server
   std::vector<CertctlConfig> certctls;

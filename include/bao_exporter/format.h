@@ -20,6 +20,9 @@ void append_escaped_label_value(std::string& out, std::string_view raw);
 void append_escaped_help(std::string& out, std::string_view raw);
 // The shortest text that reads back as the same double; NaN, +Inf, -Inf.
 void append_value(std::string& out, double value);
+// The other way round, for a value that parse() accepted; NaN for what is no number (a bound of
+// `le` may be anything).
+[[nodiscard]] double read_value(std::string_view text);
 
 // `# HELP` (when `has_help`) and `# TYPE`; `escaped_help` is written as it is.
 void append_family_header(std::string& out, std::string_view name, bool has_help,

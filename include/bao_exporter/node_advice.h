@@ -1,5 +1,6 @@
 // What is worth telling an operator once, and does not make a poll fail: names that dashboards do
-// not know, a retention that is too short for our interval, versions that differ.
+// not know, a retention that is too short for our interval, versions that differ, relabel rules
+// that want what they may not do.
 //
 // Threads: the build thread only.
 #pragma once
@@ -21,6 +22,9 @@ class NodeAdvice {
   // After each poll whose samples are served.
   void note_body(const std::string& node, const Outcome& outcome, Milliseconds interval);
 
+  // The relabel rules are others now: what was told of the old ones is not told of these.
+  void note_new_rules();
+
   // After each poll that gave none.
   void note_gap(const std::string& node);
 
@@ -39,6 +43,7 @@ class NodeAdvice {
     Role role = Role::kUnknown;
     bool names_told = false;
     bool retention_told = false;
+    bool rules_told = false;
   };
   static std::size_t came_and_went(const Trail& trail, const std::vector<std::uint64_t>& now);
 

@@ -72,6 +72,10 @@ struct NodeState {
   bool claim_confirmed = false;  // reported beside another active node: see arbiter.h
   std::optional<double> role_since;
   std::optional<double> last_success;
+  // Its samples are good, and left out because all nodes together have too many.
+  [[nodiscard]] bool over_limit() const {
+    return reason == ErrorCode::kLimitSamples && latest.part != nullptr;
+  }
   const NodePart* counted = nullptr;  // the part whose dropped samples were counted
 
   prometheus::Labels registry_labels;  // labels N
@@ -151,12 +155,13 @@ class NodeBook {
   static void note_token(NodeState& node, const PollResult& result, ErrorCode reason);
   static void note_identity(NodeState& node, const Outcome& outcome, bool looked_again);
   struct Members;
+  struct Refusal;
   [[nodiscard]] Members members_of(std::size_t cluster, TimePoint now) const;
-  void decide_cluster(std::size_t cluster, TimePoint now, WallTime wall,
-                      std::vector<std::size_t>& ask_again);
+  void judge_cluster(std::size_t cluster, TimePoint now, std::vector<Refusal>& refusals,
+                     std::vector<std::size_t>& ask_again);
+  void limit_series(std::vector<Refusal>& refusals) const;
   static void observe_duration(NodeState& node, const PollResult& result, ErrorCode reason);
   void count_poll(NodeState& node, ErrorCode reason);
-  struct Refusal;
   [[nodiscard]] Refusal own_refusal(const NodeState& node, bool token_rejected,
                                     TimePoint now) const;
   void settle(NodeState& node, const Refusal& refusal, WallTime wall);
@@ -168,6 +173,7 @@ class NodeBook {
 
   PollConfig poll_;
   OutcomeOptions options_;  // identity is filled in for each node
+  std::size_t series_max_ = 0;
   std::vector<ClusterState> clusters_;
   std::vector<NodeState> nodes_;
   NodeAdvice advice_;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bao_exporter/exposition.h"
+#include "bao_exporter/relabel.h"
 
 namespace bao_exporter {
 
@@ -53,6 +54,8 @@ struct RelabelPlan {
   // Says what the functions depend on: with the same word they give the same answers. Without one
   // nothing of an earlier part is used again where there are functions.
   std::string functions;
+  // Run on what the rest of the plan leaves, identity included; null: no rules. Not in own_text().
+  std::shared_ptr<const Relabel> relabel;
 };
 
 // name="value" pairs, escaped and joined by commas; pairs with an empty value are left out.
@@ -90,6 +93,8 @@ class NodePart {
   [[nodiscard]] std::uint64_t samples() const { return samples_; }
   [[nodiscard]] std::size_t body_bytes() const;
   [[nodiscard]] const DropCounts& dropped() const { return dropped_; }
+  // How often relabel rules wanted what they may not do: see relabel.h.
+  [[nodiscard]] std::uint64_t relabel_refused() const { return relabel_refused_; }
 
   // What the node sent, byte for byte and in its own order, as slices of its body. Left out are the
   // families that the plan calls leader-only, reserved ones where the plan says so, and timestamps;
@@ -112,6 +117,7 @@ class NodePart {
   std::uint64_t sequence_ = 0;
   std::uint64_t samples_ = 0;
   DropCounts dropped_{};
+  std::uint64_t relabel_refused_ = 0;
 };
 
 // Makes the parts of one target, one after the other. Arenas of parts that nobody has any more are

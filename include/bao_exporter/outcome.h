@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -63,7 +64,8 @@ struct OutcomeOptions {
   std::string identity;  // rendered identity labels, without node_role
   bool role_on_samples = false;
   bool leader_only_from_active = true;
-  bool active_only = false;  // profile active: samples of the active node only
+  std::shared_ptr<const Relabel> relabel;  // null: no rules
+  bool active_only = false;                // profile active: samples of the active node only
   bool second_look = false;  // this poll was made because the one before contradicted itself
 
   // Who makes the node's parts; null: nobody in particular. `previous`, which may be null, is one

@@ -17,7 +17,7 @@ CERTCTL_LABELS = ["certctl", "instance"]
 OWN_PREFIXES = ("bao_node_", "bao_cluster_", "bao_token_", "bao_exporter_", "certctl_state_")
 
 # Keys whose line in configs/bao-exporter.toml is an example: they have no useful default.
-EXAMPLE_KEYS = {"openbao.cluster", "openbao.node.name", "openbao.node.api_url", "certctl.name", "certctl.url"}
+EXAMPLE_KEYS = {"output.relabel.target_label", "openbao.cluster", "openbao.node.name", "openbao.node.api_url", "certctl.name", "certctl.url"}
 
 
 def document(name: str) -> str:

@@ -2,7 +2,7 @@
 # test that runs the corpus and mutations of it from a fixed seed. fuzzers: all of them.
 add_custom_target(fuzzers)
 
-foreach(target exposition config request login certctl tokens open_metrics)
+foreach(target exposition config request login certctl tokens open_metrics relabel)
   add_executable(fuzz_${target} fuzz/fuzz_${target}.cc)
   target_include_directories(fuzz_${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(fuzz_${target} PRIVATE core)

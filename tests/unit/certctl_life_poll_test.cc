@@ -1,6 +1,7 @@
 // The metrics lane of one certctl server: /ready, then its exposition.
 #include "catch.h"
 #include "support/certctl_life_driver.h"
+#include "support/relabelling.h"
 
 namespace bao_exporter::certctl {
 
@@ -31,6 +32,22 @@ TEST_CASE("certctl: a poll asks /ready without the key, then the metrics with it
   CHECK(certctl.life.reason() == ErrorCode::kOk);
   CHECK(certctl.life.upstream() != nullptr);
   CHECK(certctl.tells("certctl_state_ready 1\n"));
+}
+
+TEST_CASE("certctl: new relabel rules are in force with the next metrics, and not for the state") {
+  LifeDriver certctl = running();
+  RelabelRule rule;
+  rule.target_label = "by_rule";
+  rule.replacement = "x";
+  certctl.life.relabel(ready({rule}));
+  CHECK(all_lines(*certctl.life.upstream()).find("by_rule") == std::string::npos);
+  certctl.pass(std::chrono::minutes(2));
+  REQUIRE(certctl.life.upstream() != nullptr);
+  CHECK(all_lines(*certctl.life.upstream()).find(",by_rule=\"x\"") != std::string::npos);
+  CHECK(certctl.life.state_text().find("by_rule") == std::string::npos);
+  certctl.life.relabel(nullptr);
+  certctl.pass(std::chrono::minutes(2));
+  CHECK(all_lines(*certctl.life.upstream()).find("by_rule") == std::string::npos);
 }
 
 TEST_CASE("certctl: the first poll waits until it is known what the key may do") {

@@ -177,6 +177,8 @@ TEST_CASE("a minimal configuration has the defaults of the contract") {
   CHECK(config.poll.stale_after == Milliseconds(45'000));
   CHECK(config.limits.body_bytes_max == 16u << 20);
   CHECK(config.limits.samples_max == 50'000);
+  CHECK(config.limits.series_max == 1'000'000);
+  CHECK(config.relabel == nullptr);
   REQUIRE(config.clusters.size() == 1);
   const ClusterConfig& cluster = config.clusters[0];
   CHECK(cluster.profile == Profile::kAllNodes);
@@ -186,6 +188,44 @@ TEST_CASE("a minimal configuration has the defaults of the contract") {
   REQUIRE(cluster.nodes.size() == 1);
   CHECK(cluster.nodes[0].api_url == "https://10.0.0.10:8200");
   CHECK(cluster.nodes[0].metrics_auth);
+}
+
+TEST_CASE("relabel rules reach the struct as they stand, and are ready to be run") {
+  const auto text = read_file(kSourceDir / "tests" / "configs" / "relabel.good.toml");
+  const ConfigOutcome outcome = parse(text);
+  REQUIRE(outcome.problems.empty());
+  const OutputConfig& output = outcome.config.output;
+  CHECK(output.relabel_preset == RelabelPreset::kSafe);
+  CHECK(output.on_duplicate == OnDuplicate::kDrop);
+  CHECK(outcome.config.limits.series_max == 4'000'000);
+  REQUIRE(output.relabel.size() == 11);
+  RelabelRule first;
+  first.source_labels = {"mount_point", "cluster"};
+  first.separator = "${NODE_NAME}";
+  first.regex = "(?P<mount>[^/]+)/.*";
+  first.target_label = "mount_${1}";
+  first.replacement = "${mount}:$$";
+  CHECK(output.relabel[0] == first);
+  CHECK(output.relabel[2].regex == "0\\.1");
+  CHECK(output.relabel[6].modulus == 2'147'483'647);
+  CHECK(output.relabel[10].action == RelabelAction::kDropEqual);
+  REQUIRE(outcome.config.relabel != nullptr);
+  CHECK(outcome.config.relabel->on_duplicate() == OnDuplicate::kDrop);
+  CHECK(outcome.config.relabel->is_fixed("node_name"));
+}
+
+TEST_CASE("one rule more than 100 is refused") {
+  const auto rules = [](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) {
+      text += "[[output.relabel]]\naction = \"labeldrop\"\nregex = \"x\"\n";
+    }
+    return parse(text + std::string(kMinimal)).problems;
+  };
+  CHECK(rules(100).empty());
+  REQUIRE(rules(101).size() == 1);
+  CHECK(rules(101)[0].to_string().find("output.relabel: are more than 100 rules") !=
+        std::string::npos);
 }
 
 TEST_CASE("values reach the struct, paths are resolved and variables replaced") {
@@ -303,7 +343,8 @@ TEST_CASE("the example names every key, with its default") {
   }
   for (const ConfigKey& key : config_keys()) {
     INFO(key.path << " = " << key.default_text);
-    const bool no_default = key.required || key.path == "openbao.node.api_url";
+    const bool no_default = key.required || key.path == "openbao.node.api_url" ||
+                            key.path == "output.relabel.target_label";
     const std::string start = key.path + " = " + (no_default ? "" : key.default_text);
     CHECK(std::any_of(found.begin(), found.end(), [&](const std::string& line) {
       return no_default ? line.starts_with(start) : line == start;

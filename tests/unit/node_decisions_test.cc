@@ -44,7 +44,8 @@ PollAnswers standby(const std::string& peer) {
 class Book {
  public:
   explicit Book(std::size_t nodes, Profile profile = Profile::kAllNodes)
-      : book_(config(nodes, profile), 42) {}
+      : Book(config(nodes, profile)) {}
+  explicit Book(const Config& config) : book_(config, 42) {}
 
   // True: it has to be asked again.
   bool poll(std::size_t node, PollAnswers answers, bool second_look = false) {
@@ -62,6 +63,7 @@ class Book {
   }
   void publish() {
     (void)book_.decide(now_, WallTime(std::chrono::seconds(wall_)));
+    count_dropped();
     wall_ += 15;
     now_ += Milliseconds{15'000};
   }
@@ -87,13 +89,92 @@ class Book {
     return Samples(book_.render(false)).label("bao_node_info", label, {{"node_name", node}});
   }
 
+  [[nodiscard]] std::string dropped(std::string_view node, std::string_view cause) const {
+    return Samples(book_.render(false))
+        .value("bao_node_samples_dropped_total", {{"node_name", node}, {"cause", cause}});
+  }
+  void replace(const Config& config) { book_.replace(config); }
+
  private:
+  void count_dropped() {
+    std::vector<std::size_t> nodes;
+    TypeBook types;
+    const std::vector<MergeSource> sources = book_.sources(nodes);
+    book_.count_dropped(nodes, merge(sources, types));
+  }
+
   NodeBook book_;
   TimePoint now_{std::chrono::hours(1)};
   std::int64_t wall_ = kNow;
 };
 
 }  // namespace
+
+namespace {
+
+Config limited(std::size_t nodes, std::size_t series_max) {
+  Config made = config(nodes, Profile::kAllNodes);
+  made.limits.series_max = series_max;
+  return made;
+}
+
+// `more` gauges beside what every body has.
+PollAnswers wide(PollAnswers answers, int more) {
+  for (int i = 0; i < more; ++i) {
+    answers.metrics->body += "wide{i=\"" + std::to_string(i) + "\"} 1\n";
+  }
+  return answers;
+}
+
+}  // namespace
+
+TEST_CASE("beyond series_max the largest node is refused whole, and keeps its role") {
+  Book book(limited(3, 100));
+  book.settle(0, active("1"));
+  book.settle(1, wide(standby("2"), 90));
+  book.settle(2, wide(standby("3"), 5));
+  book.publish();
+  CHECK(book.reason("a") == "ok");
+  CHECK(book.reason("c") == "ok");
+  CHECK(book.reason("b") == "limit_samples");
+  CHECK(book.role("b") == "standby");
+  CHECK(book.value("bao_node_up", "b") == "0");
+  CHECK(book.value("bao_node_samples", "b") == "0");
+  CHECK(std::stoi(book.dropped("b", "series_limit")) >= 90);
+  CHECK(book.dropped("a", "series_limit") == "0");
+
+  // The next publication without a new poll counts nothing again.
+  const std::string dropped = book.dropped("b", "series_limit");
+  book.publish();
+  CHECK(book.dropped("b", "series_limit") == dropped);
+  CHECK(book.reason("b") == "limit_samples");
+
+  book.settle(1, wide(standby("2"), 10));
+  book.publish();
+  CHECK(book.reason("b") == "ok");
+}
+
+TEST_CASE("who is refused for another reason takes nothing of series_max") {
+  Book book(limited(3, 150));
+  book.settle(0, wide(active("1"), 60));
+  book.settle(1, wide(active("1"), 70));  // a copy
+  book.settle(2, wide(standby("3"), 60));
+  book.publish();
+  CHECK(book.reason("b") == "duplicate_node");
+  CHECK(book.reason("a") == "ok");
+  CHECK(book.reason("c") == "ok");
+}
+
+TEST_CASE("a raised series_max lets the node in without a new poll") {
+  Book book(limited(2, 50));
+  book.settle(0, active("1"));
+  book.settle(1, wide(standby("2"), 60));
+  book.publish();
+  CHECK(book.reason("b") == "limit_samples");
+  book.replace(limited(2, 500));
+  book.publish();
+  CHECK(book.reason("b") == "ok");
+}
 
 TEST_CASE("a copy of another node is asked about once more, then refused without a role") {
   Book book(2);

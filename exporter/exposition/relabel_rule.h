@@ -1,0 +1,26 @@
+// A rule made ready: what relabel.cc runs.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bao_exporter/relabel.h"
+#include "exposition/relabel_template.h"
+
+namespace bao_exporter {
+
+struct CompiledRule {
+  RelabelAction action = RelabelAction::kReplace;
+  std::vector<std::string> source_labels;
+  std::string separator;
+  std::uint64_t modulus = 0;
+  std::string target_label;
+  std::shared_ptr<const Matcher> matcher;  // null: the action has none
+  RelabelTemplate target;
+  RelabelTemplate replacement;
+};
+
+// True for what the text format 0.0.4 allows as the name of a label.
+[[nodiscard]] bool is_label_name(std::string_view name);
+
+}  // namespace bao_exporter

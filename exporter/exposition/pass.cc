@@ -212,7 +212,7 @@ bool Pass::finish_family(FamilyRecord& record) {
 // The first illegal byte of a text is said before all else that is wrong with it.
 Error Pass::error() {
   if (is_too_large_) {
-    return {ErrorCode::kTooLarge, "output.relabel makes 4 GB or more of the body"};
+    return {ErrorCode::kTooLarge, "output.relabel makes more than 2 GB of the body"};
   }
   const auto line_begin = static_cast<std::size_t>(at - text.data());
   if (auto illegal = illegal_byte(text, line_begin)) return *std::move(illegal);

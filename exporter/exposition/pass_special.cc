@@ -8,8 +8,9 @@
 namespace bao_exporter {
 
 namespace {
-constexpr std::size_t kOutMax = 0xF0000000;  // offsets have 32 bits
-}
+// Of what rules may make: offsets have 32 bits, and what no rule touches has to fit, too.
+constexpr std::size_t kOutMax = 0x80000000;
+}  // namespace
 
 void Pass::begin_rules() {
   const RelabelPlan& its = plan->plan();
@@ -71,10 +72,8 @@ bool Pass::render_by_rules(FamilyRecord& record, const std::vector<bool>& kept, 
   const auto twins = static_cast<std::uint64_t>(std::count(kept.begin(), kept.end(), false));
   record.by_rules.duplicates += twins;
   record.kept = outcome.samples;
-  if (scratch_.size() > kOutMax - store->out.size()) {
-    is_too_large_ = true;
-    return false;
-  }
+  is_too_large_ = store->out.size() + scratch_.size() > kOutMax;
+  if (is_too_large_) return false;
   find_lines(record, outcome.merged);
   append(scratch_);
   return true;
@@ -89,10 +88,10 @@ void Pass::find_lines(const FamilyRecord& record, bool merged) {
     if (merged) line.out_prefix = LineRecord::kDropped;
     if (line.out_prefix == LineRecord::kDropped) continue;
     read_line(line, one_);
-    const std::size_t end = scratch_.find('\n', from);
+    const std::size_t newline = scratch_.find('\n', from);
     line.out_at = store->out.size() + static_cast<std::uint32_t>(from);
-    line.out_prefix = static_cast<std::uint32_t>(end - from - one_.sample.value.size());
-    from = end + 1;
+    line.out_prefix = static_cast<std::uint32_t>(newline - from - one_.sample.value.size());
+    from = newline + 1;
   }
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -13,29 +12,12 @@
 #include "bao_exporter/node_part.h"
 #include "bao_exporter/outcome.h"
 #include "catch.h"
-#include "exposition/isa.h"
+#include "support/instruction_sets.h"
 #include "support/poll_bodies.h"
 
 namespace bao_exporter {
 
 namespace {
-
-// Until the end of a test.
-class Forced {
- public:
-  explicit Forced(Isa isa) { force_isa(isa); }
-  Forced(const Forced&) = delete;
-  Forced& operator=(const Forced&) = delete;
-  ~Forced() { force_isa(std::nullopt); }
-};
-
-std::vector<Isa> loops_of_this_machine() {
-  std::vector<Isa> out;
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
-    if (has_isa(isa)) out.push_back(isa);
-  }
-  return out;
-}
 
 RelabelPlan plan_of(Role role) {
   RelabelPlan plan = openbao_relabel_plan("cluster=\"prod\",node_name=\"a\"", role, true);

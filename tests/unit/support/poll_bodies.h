@@ -213,6 +213,7 @@ inline std::string shown_of(const Result<std::shared_ptr<const NodePart>>& built
   const NodePart& part = *built.value();
   std::string out = std::to_string(part.samples()) + " of " + std::to_string(part.body_bytes());
   for (const std::uint64_t count : part.dropped()) out += " " + std::to_string(count);
+  out += " " + std::to_string(part.relabel_refused());
   for (const FamilyPart& family : part.families()) {
     out += "\n[" + std::string(family.name) + " " + std::string(metric_type_name(family.type)) +
            (family.has_help ? " <" + std::string(family.help) + ">" : "") + " " +

@@ -154,12 +154,11 @@ Result<std::shared_ptr<const NodePart>> PartBuilder::build(std::string body,
   return PartPool::share(std::move(slot), room.pool);
 }
 
-std::shared_ptr<const NodePart> PartBuilder::with_plan(std::shared_ptr<const NodePart> part,
-                                                       const RelabelPlan& plan) {
+Result<std::shared_ptr<const NodePart>> PartBuilder::with_plan(std::shared_ptr<const NodePart> part,
+                                                               const RelabelPlan& plan) {
   const bool is_its_own = part->store_->plan == room_->image->number();
   if (is_its_own && same_plan(room_->image->plan(), plan)) return part;
-  auto built = build(part->store_->body, part->store_->limits, plan, nullptr);
-  return std::move(built).value();  // aborts: it was accepted before
+  return build(part->store_->body, part->store_->limits, plan, nullptr);
 }
 
 }  // namespace bao_exporter

@@ -123,8 +123,13 @@ Outcome judge_poll(PollAnswers answers, const OutcomeOptions& options) {
   outcome.reason = ErrorCode::kOk;
   if (options.active_only && outcome.role != Role::kActive) return outcome;
 
-  outcome.part =
+  auto part =
       builder.with_plan(std::move(built).value(), plan_of(options, outcome.role, facts.prefix));
+  if (part.ok()) {
+    outcome.part = std::move(part).value();
+  } else {
+    refuse(outcome, part.error());
+  }
   return outcome;
 }
 

@@ -75,8 +75,9 @@ struct PartStore;
 
 class NodePart {
  public:
-  // Reads a body strictly, as parse() does and with its errors, and renders every sample that the
-  // plan keeps, with its value byte for byte. Two samples that the plan makes equal: the one whose
+  // Reads a body strictly, as parse() does and with its errors (and kTooLarge: a body of 4 GB, or
+  // one of which relabel rules make more than 2 GB), and renders every sample that the plan keeps,
+  // with its value byte for byte. Two samples that the plan makes equal: the one whose
   // removed_label had a value stays (else the first), the other is dropped and counted.
   [[nodiscard]] static Result<std::shared_ptr<const NodePart>> build(std::string body,
                                                                      const ParseLimits& limits,
@@ -136,9 +137,10 @@ class PartBuilder {
                                                               const RelabelPlan& plan,
                                                               const NodePart* previous);
 
-  // A part of this builder as it is with that plan: itself, where that is the plan it has.
-  [[nodiscard]] std::shared_ptr<const NodePart> with_plan(std::shared_ptr<const NodePart> part,
-                                                          const RelabelPlan& plan);
+  // A part of this builder as it is with that plan: itself, where that is the plan it has. Error:
+  // kTooLarge, since relabel rules make too much of it; there is no other.
+  [[nodiscard]] Result<std::shared_ptr<const NodePart>> with_plan(
+      std::shared_ptr<const NodePart> part, const RelabelPlan& plan);
 
   // Parts that were made with the help of the one before.
   [[nodiscard]] std::uint64_t steady_parts() const;

@@ -184,8 +184,8 @@ TEST_CASE("a part is given its plan later without being made anew where it has i
   const std::string body = "vault_raft_peers 1\nvault_core_active{cluster=\"c\"} 1\n";
   const auto built = builder.build(body, {}, plan_of(Role::kStandby), nullptr);
   REQUIRE(built.ok());
-  CHECK(builder.with_plan(built.value(), plan_of(Role::kStandby)) == built.value());
-  const auto active = builder.with_plan(built.value(), plan_of(Role::kActive));
+  CHECK(builder.with_plan(built.value(), plan_of(Role::kStandby)).value() == built.value());
+  const auto active = builder.with_plan(built.value(), plan_of(Role::kActive)).value();
   CHECK(built.value()->samples() == 1);
   CHECK(active->samples() == 2);
 }

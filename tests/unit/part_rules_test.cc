@@ -246,7 +246,7 @@ TEST_CASE("sums are made anew when a value changes, and other rules are not take
   REQUIRE(third.ok());
   CHECK(builder.steady_parts() == 1);
   CHECK(third.value()->samples() == 3);
-  CHECK(builder.with_plan(third.value(), sums)->samples() == 2);
+  CHECK(builder.with_plan(third.value(), sums).value()->samples() == 2);
 }
 
 }  // namespace bao_exporter

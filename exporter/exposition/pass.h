@@ -108,6 +108,8 @@ struct Pass {
   bool fresh = true;             // no line of the family was rendered yet
   bool is_changed = false;       // the family has lost or got lines since the poll before
   Pod<std::uint32_t> new_lines;  // of the family: that the poll before did not have
+  // Of what relabel rules may make: offsets have 32 bits, and what no rule touches has to fit, too.
+  std::size_t rules_out_max = 0x80000000;
 
  private:
   void enter_family();

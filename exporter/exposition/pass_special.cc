@@ -7,11 +7,6 @@
 
 namespace bao_exporter {
 
-namespace {
-// Of what rules may make: offsets have 32 bits, and what no rule touches has to fit, too.
-constexpr std::size_t kOutMax = 0x80000000;
-}  // namespace
-
 void Pass::begin_rules() {
   const RelabelPlan& its = plan->plan();
   if (!its.relabel) return rules_.reset();
@@ -72,7 +67,7 @@ bool Pass::render_by_rules(FamilyRecord& record, const std::vector<bool>& kept, 
   const auto twins = static_cast<std::uint64_t>(std::count(kept.begin(), kept.end(), false));
   record.by_rules.duplicates += twins;
   record.kept = outcome.samples;
-  is_too_large_ = store->out.size() + scratch_.size() > kOutMax;
+  is_too_large_ = store->out.size() + scratch_.size() > rules_out_max;
   if (is_too_large_) return false;
   find_lines(record, outcome.merged);
   append(scratch_);

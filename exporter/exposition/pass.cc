@@ -188,7 +188,6 @@ bool Pass::close_family(std::uint32_t index) {
 
 bool Pass::finish_family(FamilyRecord& record) {
   record.kept = record.line_count;
-  record.by_rules = {};
   record.is_special = is_special;
   if (is_special && !render_special(record)) return false;
   record.out_end = store->out.size();

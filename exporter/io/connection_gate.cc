@@ -33,7 +33,7 @@ constexpr int kDescriptorsKept = 64;  // for polls, files and logs, however many
 constexpr std::size_t kEvents = 256;
 constexpr std::size_t kParkedMax = 4096;
 constexpr int kHeardInARow = 256;
-constexpr std::size_t kDoorMax = 1024;
+constexpr std::size_t kDoorMax = 256;
 constexpr Milliseconds kDoorInterval{5};
 
 // Descriptors above it are not for connections.

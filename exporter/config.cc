@@ -21,11 +21,11 @@ using std::chrono::hours;
 
 constexpr Milliseconds kShortest{1};
 constexpr Milliseconds kLongest = hours(24);
-constexpr std::size_t kBodyBytesMax = std::size_t{1} << 30;
+constexpr std::size_t kBodyBytesMax = std::size_t{256} << 20;
 constexpr std::size_t kLineBytesMax = std::size_t{16} << 20;
-// With a body of 1 GiB and identity labels of 700 bytes a rendered body stays below 4 GiB: offsets
-// in it have 32 bits.
-constexpr std::size_t kSamplesMax = 4'000'000;
+// With identity labels of 1,100 bytes and each label exported_, a rendered body stays below 3 GiB:
+// offsets in it have 32 bits.
+constexpr std::size_t kSamplesMax = 2'000'000;
 constexpr std::size_t kSeriesMax = 100'000'000;
 constexpr std::size_t kLabelsMax = 1'000;
 constexpr int kNodesMax = 10'000;

@@ -19,7 +19,8 @@ constexpr Milliseconds kBlocked{25};
 constexpr Milliseconds kGrace{500};
 constexpr Milliseconds kGraceInAFlood{20};
 constexpr Milliseconds kBlockedForStrangers{1'000};
-constexpr Milliseconds kSilence{5};  // then whoever has spoken comes before
+constexpr std::chrono::seconds kLately{1};  // what happened before is no sign of a flood now
+constexpr Milliseconds kSilence{5};         // then whoever has spoken comes before
 
 // Of those that were not evicted and that `takes` takes, the first to arrive; null: there is none.
 template <typename Connections, typename Takes>
@@ -87,15 +88,15 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
     const bool has_grace = known || !newcomer.known;
     // Whoever means well says its greeting at once.
     const bool is_behind = newcomer.in_a_flood && newcomer.has_spoken && waits && age >= kSilence;
-    // Where we are the slow ones, nobody goes for it.
-    const bool slow = !waits && age < kGrace && our_turn_ && our_turn_(id);
-    const bool in_a_hurry = newcomer.in_a_flood && !slow;
-    const Milliseconds grace = in_a_hurry ? grace_in_a_flood() : kGrace;
+    const Milliseconds grace = newcomer.in_a_flood ? grace_in_a_flood(now) : kGrace;
     if ((known && !any_may_go) || (has_grace && !is_behind && age < grace)) return std::nullopt;
+    // Where we are the slow ones, nobody goes for it.
+    if (has_grace && age < kGrace && is_our_turn(id, connection)) return std::nullopt;
     const int kind = known ? (waits ? 3 : 4) : (waits ? 1 : 2);
     return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};
   }
   const Milliseconds still = since(connection.since);
+  if (connection.stage == Stage::kWorking && still < kGrace) return std::nullopt;
   if (connection.stage == Stage::kIdle) {
     if (!any_may_go) return std::nullopt;
     return Candidate{5, still, connection.number, id, EvictionCause::kOldestIdle};
@@ -128,7 +129,6 @@ ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, Newcom
 ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address, TimePoint now,
                                                ArrivalQueue queue) {
   constexpr int kAQuarter = 8;
-  constexpr std::chrono::seconds kLately{1};
   const bool many_go = std::popcount(in_vain_) >= kAQuarter && now - in_vain_last_ <= kLately;
   const bool begins =
       queue.waiting >= kWaitingInAFlood || (queue.longest >= kWaitInAFlood && many_go);
@@ -197,8 +197,9 @@ void ConnectionBook::answering(Id id, bool authenticated, std::uint64_t generati
   if (authenticated && !connection.admin) note_known(connection.address, now);
   if (authenticated && !connection.authenticated) {
     in_vain_ <<= 1;
-    took_.at(took_next_++ % took_.size()) =
-        std::chrono::duration_cast<Milliseconds>(now - connection.arrived);
+    const TimePoint spoken = connection.stage == Stage::kWorking ? connection.since : now;
+    took_.at(took_next_++ % took_.size()) = {
+        std::chrono::duration_cast<Milliseconds>(spoken - connection.arrived), now};
   }
   connection.authenticated = connection.authenticated || authenticated;
   connection.stage = Stage::kAnswering;
@@ -222,9 +223,26 @@ void ConnectionBook::answered(Id id, TimePoint now) {
   at->second.since = now;
 }
 
+void ConnectionBook::working(Id id, TimePoint now) {
+  const auto at = connections_.find(id);
+  if (at == connections_.end()) return;
+  at->second.stage = Stage::kWorking;
+  at->second.since = now;
+}
+
 // Twice what those with a token took lately: this machine may be busy, or the scraper far away.
-Milliseconds ConnectionBook::grace_in_a_flood() const {
-  return std::clamp(2 * *std::max_element(took_.begin(), took_.end()), kGraceInAFlood, kGrace);
+Milliseconds ConnectionBook::grace_in_a_flood(TimePoint now) const {
+  constexpr std::chrono::minutes kLately{1};
+  Milliseconds longest{0};
+  for (const Took& took : took_) {
+    if (now - took.when <= kLately) longest = std::max(longest, took.time);
+  }
+  return std::clamp(2 * longest, kGraceInAFlood, kGrace);
+}
+
+bool ConnectionBook::is_our_turn(Id id, const Connection& connection) const {
+  if (connection.stage == Stage::kWorking) return true;
+  return connection.stage == Stage::kServed && our_turn_ && our_turn_(id);
 }
 
 void ConnectionBook::leave(Id id) { connections_.erase(id); }
@@ -299,7 +317,8 @@ void ConnectionBook::note_known(const PeerAddress& address, TimePoint now) {
 
 ConnectionBook::Eviction ConnectionBook::evict(Id id, EvictionCause cause, TimePoint now) {
   connections_.at(id).evicted = true;
-  if (cause == EvictionCause::kOldestUnauthenticated) {
+  if (cause == EvictionCause::kOldestUnauthenticated && !connections_.at(id).admin) {
+    if (now - in_vain_last_ > kLately) in_vain_ = 0;
     in_vain_ = in_vain_ << 1 | 1;
     in_vain_last_ = now;
   }

@@ -19,7 +19,11 @@ OwnTail::Text OwnTail::text(TimePoint now) {
   }
   auto made = std::make_shared<const std::string>(render_(now));
   const std::scoped_lock lock(mutex_);
-  text_ = made;
+  // One that began later may have ended sooner: nothing counts backwards.
+  if (text_ == nullptr || now >= made_at_) {
+    text_ = made;
+    made_at_ = now;
+  }
   return made;
 }
 

@@ -22,7 +22,7 @@
 namespace bao_exporter {
 
 // Bytes that may be read behind any place that a loop looks at, and written behind the output.
-inline constexpr std::size_t kSlack = 64;
+inline constexpr std::size_t kSlack = 128;
 
 // A label of the plain line before, with what is known up to its end.
 struct SeenLabel {

@@ -44,7 +44,8 @@ inline constexpr std::uint32_t kLineRoom = 12'000;
 [[gnu::always_inline]] inline const LabelRule* read_name(Pass& pass, const char* at,
                                                          std::uint32_t& id) {
   const LabelRule& foretold = pass.plan->rule(id);
-  if (equal(at, foretold.name.data(), foretold.bytes + 2)) return &foretold;
+  // A rule that was not learnt yet is a name of no bytes, and would match any.
+  if (foretold.bytes != 0 && equal(at, foretold.name.data(), foretold.bytes + 2)) return &foretold;
   const char* end = at;
   while (text_rules::is_label_byte(*end) && end - at <= static_cast<int>(LabelRule::kLongest)) {
     ++end;

@@ -2,12 +2,16 @@
 // it is emptied: what is written once per line.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <type_traits>
 #include <utility>
+
+#include "bao_exporter/check.h"
 
 namespace bao_exporter {
 
@@ -41,7 +45,9 @@ class Pod {
   void reserve(std::size_t wanted) {
     if (wanted <= capacity_) return;
     std::size_t room = std::size_t{capacity_} + capacity_ / 2;
-    if (room < wanted) room = wanted;
+    constexpr std::size_t kMost = std::numeric_limits<std::uint32_t>::max();
+    BAO_CHECK(wanted <= kMost);  // the limits of the configuration see to it
+    room = std::min(std::max(room, wanted), kMost);
     data_ = static_cast<T*>(grown_room(data_, room * sizeof(T)));
     capacity_ = static_cast<std::uint32_t>(room);
   }

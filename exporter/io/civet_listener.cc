@@ -305,9 +305,13 @@ class CivetListener final : public Listener {
     HttpRequest request = request_of(*info);
     request.peer = origin.peer;
     request.admin = origin.admin;
+    gate_->working(fd);
     Reply reply = handler_(request);
     if (view(info->http_version) != "1.1") reply.close = true;
-    if (reply.delay > Milliseconds(0)) wait_while_there(fd, reply.delay);
+    if (reply.delay > Milliseconds(0)) {
+      gate_->answering(fd, false, 0);  // it waits for nothing of ours
+      wait_while_there(fd, reply.delay);
+    }
     // Looked at after the answer was made: what let this client in is still what lets one in.
     if (gate_->is_outdated(fd)) {
       ::mg_disable_connection_keep_alive(connection);

@@ -3,7 +3,7 @@
 
 namespace bao_exporter {
 
-// True where we have not read all that the client said, or have not said anything yet ourselves.
+// True where the client has said what we have not read yet.
 [[nodiscard]] bool is_our_turn(int fd) noexcept;
 
 }  // namespace bao_exporter

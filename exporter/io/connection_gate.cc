@@ -170,7 +170,7 @@ void ConnectionGate::run() {
 // Milliseconds until there is something to do of our own accord.
 int ConnectionGate::patience(TimePoint now) const {
   const std::scoped_lock lock(mutex_);
-  if (!paused_ && book_.open() == 0 && parked_.empty() && door_.empty()) return -1;
+  if (!paused_ && origins_.empty() && parked_.empty() && door_.empty()) return -1;
   TimePoint next = swept_ + kSweepInterval;
   if (paused_) next = std::min(next, paused_until_);
   if (!door_.empty()) next = std::min(next, door_seen_ + kDoorInterval);
@@ -250,14 +250,18 @@ void ConnectionGate::look_at_the_door(TimePoint now) {
   admit_from_the_door(false, now);
 }
 
-// To the newest of those who have not spoken. Who has gone finds that out when it is admitted.
+// To the newest of those who have not spoken. Who has gone, or speaks something else, is let go.
 void ConnectionGate::listen_at_the_door() {
   int left = kHeardInARow;
-  for (auto comer = door_.rbegin(); comer != door_.rend() && left > 0; ++comer) {
-    if (comer->has_spoken) continue;
+  for (std::size_t at = door_.size(); at-- > 0 && left > 0;) {
+    Comer& comer = door_.at(at);
+    if (comer.has_spoken) continue;
     --left;
-    const auto greeting = greeting_of(comer->connection.get(), is_tls(*comer));
-    comer->has_spoken = greeting == Greeting::kWhole;
+    const Greeting greeting = greeting_of(comer.connection.get(), is_tls(comer));
+    comer.has_spoken = greeting == Greeting::kWhole;
+    if (greeting != Greeting::kOther) continue;
+    reset_on_close(comer.connection.get());
+    door_.erase(door_.begin() + static_cast<std::ptrdiff_t>(at));
   }
 }
 
@@ -403,6 +407,11 @@ ConnectionGate::Origin ConnectionGate::origin(int fd) const {
   const std::scoped_lock lock(mutex_);
   const auto at = origins_.find(fd);
   return at == origins_.end() ? Origin{} : at->second;
+}
+
+void ConnectionGate::working(int fd) {
+  const std::scoped_lock lock(mutex_);
+  book_.working(fd, Clock::now());
 }
 
 void ConnectionGate::answering(int fd, bool authenticated, std::uint64_t generation) {

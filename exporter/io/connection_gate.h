@@ -38,7 +38,7 @@ class ConnectionGate {
     PeerAddress peer;
     bool admin = false;
     std::uint64_t era = 0;
-    TimePoint until = {};  // parked no longer than this
+    TimePoint until = {};  // parked until then, or up to half of request_timeout longer
     bool to_park = false;  // when its worker lets go of it
   };
   void start();  // it accepts from now on; called once
@@ -47,6 +47,7 @@ class ConnectionGate {
 
   // From any thread, of a connection that was given away, until leave().
   [[nodiscard]] Origin origin(int fd) const;
+  void working(int fd);
   void answering(int fd, bool authenticated, std::uint64_t generation);
   void progressed(int fd, std::size_t bytes);
   void answered(int fd);

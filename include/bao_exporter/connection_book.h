@@ -7,10 +7,12 @@
 //   1. strangers that wait, 2. strangers that are served and not authenticated, 3. known addresses
 //   that wait, 4. known addresses that are served and not authenticated, and readers that do not
 //   read, 5. who is idle; in each, who has wasted most time first.
-// Within the first 500 ms (in a flood 20) nobody of 1 to 4 goes, but a stranger for a known
-// address. A full address makes room among its own. Strangers make no room among known addresses,
-// except where a reader has not read for a second, and cannot take the last eighth. Nobody is
-// closed while there is room, but for having used up his time. Threads: one at a time.
+// Within the first 500 ms nobody of 1 to 4 goes, but a stranger for a known address. In a flood
+// (see arrive()) these are 20 ms, or twice what those with a token took in the last minute; what is
+// ours to do does not count; and who has spoken comes before who has been silent for 5 ms. A full
+// address makes room among its own. Strangers make no room among known addresses, except where a
+// reader has not read for a second, and cannot take the last eighth. Nobody is closed while there
+// is room, but for having used up his time. Threads: one at a time.
 #pragma once
 
 #include <array>
@@ -89,7 +91,7 @@ class ConnectionBook {
     std::optional<Eviction> evicted;  // who was closed for it
   };
 
-  // True when what one that is served waits for is ours to do.
+  // True when one that is served has said what no worker has read yet.
   using OurTurn = std::function<bool(Id)>;
 
   explicit ConnectionBook(ConnectionLimits limits, OurTurn our_turn = nullptr)
@@ -108,6 +110,8 @@ class ConnectionBook {
 
   // It has said enough for a worker to take it.
   void served(Id id);
+  // Its request was read, and what it is to be told is being made.
+  void working(Id id, TimePoint now);
   // Its request is being answered; `generation` of the snapshot that the answer holds, 0: of none.
   void answering(Id id, bool authenticated, std::uint64_t generation, TimePoint now);
   // So many bytes of the answer more went out.
@@ -124,7 +128,7 @@ class ConnectionBook {
   [[nodiscard]] bool is_evicted(Id id) const;
 
  private:
-  enum class Stage : std::uint8_t { kWaiting, kServed, kAnswering, kIdle };
+  enum class Stage : std::uint8_t { kWaiting, kServed, kWorking, kAnswering, kIdle };
   struct Connection {
     PeerAddress address;
     TimePoint arrived;
@@ -153,7 +157,8 @@ class ConnectionBook {
   [[nodiscard]] std::optional<EvictionCause> time_is_up(const Connection& connection,
                                                         TimePoint now) const;
   void find_old_snapshots(std::vector<Eviction>& to, TimePoint now);
-  [[nodiscard]] Milliseconds grace_in_a_flood() const;
+  [[nodiscard]] Milliseconds grace_in_a_flood(TimePoint now) const;
+  [[nodiscard]] bool is_our_turn(Id id, const Connection& connection) const;
   [[nodiscard]] bool is_known(const PeerAddress& address, TimePoint now) const;
   void note_known(const PeerAddress& address, TimePoint now);
   [[nodiscard]] Eviction evict(Id id, EvictionCause cause, TimePoint now);
@@ -166,7 +171,11 @@ class ConnectionBook {
   bool flooded_ = false;
   std::uint32_t in_vain_ = 0;  // of the last 32: a bit for each that had to go, none for a token
   TimePoint in_vain_last_{};
-  std::array<Milliseconds, 8> took_{};  // to a token, who showed one lately
+  struct Took {
+    Milliseconds time{0};
+    TimePoint when{};
+  };
+  std::array<Took, 8> took_{};  // from arrival to a token, who showed one lately
   std::size_t took_next_ = 0;
 };
 

@@ -38,6 +38,7 @@ class OwnTail {
   std::mutex mutex_;  // guards all below
   TimePoint paid_until_{};
   Text text_;
+  TimePoint made_at_{};
   std::uint64_t generation_ = 0;
   Text tail_of_;  // the text that deflated_ is of
   Text deflated_;

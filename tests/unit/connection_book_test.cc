@@ -161,6 +161,44 @@ TEST_CASE("what we have not done keeps a place for half a second only") {
   CHECK(book.arrive(1, address(7), at(500), {ConnectionBook::kWaitingInAFlood, {}}).evicted);
 }
 
+TEST_CASE("nobody goes while his answer is made, the first or a later one, for half a second") {
+  for (const bool later : {false, true}) {
+    ConnectionBook book(limits(100, 1));
+    REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+    book.served(0);
+    if (later) {
+      authenticate(book, 0, 1);
+      book.answered(0, at(2));
+    }
+    book.working(0, at(3));
+    const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
+    CHECK(book.arrive(1, address(7), at(499), many).refused);
+    CHECK(book.arrive(1, address(7), at(503), many).evicted);
+  }
+}
+
+TEST_CASE("what is made for a token is not counted as the time that it took") {
+  ConnectionBook book(limits(100, 1));
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  book.served(0);
+  book.working(0, at(15));
+  book.answering(0, true, 0, at(200));
+  book.leave(0);
+  REQUIRE_FALSE(book.arrive(1, address(7), at(300)).refused);
+  const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
+  CHECK(book.arrive(2, address(7), at(329), many).refused);
+  CHECK(book.arrive(2, address(7), at(330), many).evicted);
+}
+
+TEST_CASE("what tokens took is forgotten after a minute") {
+  ConnectionBook book(limits(100, 1));
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  authenticate(book, 0, 200);
+  book.leave(0);
+  REQUIRE_FALSE(book.arrive(1, address(7), at(70'000)).refused);
+  CHECK(book.arrive(2, address(7), at(70'020), {ConnectionBook::kWaitingInAFlood, {}}).evicted);
+}
+
 TEST_CASE("one that waits too long makes it a flood where many had to go, not in a slow burst") {
   ConnectionBook book(limits(100, 1));
   const ArrivalQueue long_wait{1, ConnectionBook::kWaitInAFlood};

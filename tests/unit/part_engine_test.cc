@@ -53,6 +53,21 @@ std::string by(Isa isa, const std::string& body, const ParseLimits& limits,
 
 }  // namespace
 
+TEST_CASE(
+    "a NUL where a label's name is wanted is refused by each loop, also before any was learnt") {
+  for (const std::string_view label :
+       {std::string_view("\0\0\"", 3), std::string_view("\0\0x\"", 4)}) {
+    const std::string body = "a 1\na{" + std::string(label) + "} 1\n" + std::string(300, '#') +
+                             "\n" + std::string(300, '#') + "\n";
+    for (const Isa isa : loops_of_this_machine()) {
+      const Forced forced(isa);
+      const auto built = NodePart::build(body, {}, plan_of(Role::kActive));
+      REQUIRE_FALSE(built.ok());
+      CHECK(built.error().detail.starts_with("line 2, column 3: "));
+    }
+  }
+}
+
 TEST_CASE("the loops of every instruction set give what each line gives alone") {
   for (const Isa isa : loops_of_this_machine()) {
     PollBodies bodies(17);

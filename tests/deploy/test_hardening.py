@@ -82,7 +82,7 @@ def test_the_release_needs_the_libraries_of_the_table(release):
     rows = (ROOT / "docs/dependencies.md").read_text().lower()
     words = {
         "libz": "zlib", "libspdlog": "spdlog", "libfmt": "fmt", "libprometheus-cpp-core": "prometheus-cpp",
-        "libcurl": "libcurl", "libssl": "openssl", "libcrypto": "openssl", "libsystemd": "libsystemd",
+        "libcurl": "libcurl", "libssl": "openssl", "libcrypto": "openssl", "libsystemd": "libsystemd", "libre2": "re2",
     }
     system = {"libstdc++", "libgcc_s", "libc", "libm", "ld-linux-x86-64", "ld-linux-aarch64"}
     needed = set(re.findall(r"\(NEEDED\).*\[([\w+-]+)\.so", release.dynamic))

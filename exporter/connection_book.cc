@@ -242,7 +242,7 @@ Milliseconds ConnectionBook::grace_in_a_flood(TimePoint now) const {
 
 bool ConnectionBook::is_our_turn(Id id, const Connection& connection) const {
   if (connection.stage == Stage::kWorking) return true;
-  return connection.stage == Stage::kServed && our_turn_ && our_turn_(id);
+  return connection.stage == Stage::kServed && has_unread_ && has_unread_(id);
 }
 
 void ConnectionBook::leave(Id id) { connections_.erase(id); }

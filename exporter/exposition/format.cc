@@ -83,18 +83,21 @@ void append_family_header(std::string& out, std::string_view name, bool has_help
   out += '\n';
 }
 
+void append_labels(std::string& out, std::span<const Label> labels, char separator) {
+  for (const Label& label : labels) {
+    out += separator;
+    out += label.name;
+    out += "=\"";
+    out += label.value;
+    out += '"';
+    separator = ',';
+  }
+}
+
 void append_sample(std::string& out, const Exposition& exposition, const Sample& sample) {
   out += sample.name;
   if (sample.label_count > 0) {
-    char separator = '{';
-    for (const Label& label : exposition.labels_of(sample)) {
-      out += separator;
-      out += label.name;
-      out += "=\"";
-      out += label.value;
-      out += '"';
-      separator = ',';
-    }
+    append_labels(out, exposition.labels_of(sample), '{');
     out += '}';
   }
   out += ' ';

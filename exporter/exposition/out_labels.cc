@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "bao_exporter/format.h"
+
 namespace bao_exporter {
 
 bool is_reserved_label(const RelabelPlan& plan, std::string_view name) {
@@ -57,15 +59,8 @@ void OutLabels::append_head(std::string& out, std::string_view sample_name) cons
     out += plan_.identity;
     separator = ',';
   }
-  for (const Label& label : out_) {
-    out += separator;
-    out += label.name;
-    out += "=\"";
-    out += label.value;
-    out += '"';
-    separator = ',';
-  }
-  if (separator == ',') out += '}';
+  append_labels(out, out_, separator);
+  if (!out_.empty() || separator == ',') out += '}';
   out += ' ';
 }
 

@@ -17,7 +17,6 @@
 #include "bao_exporter/check.h"
 #include "bao_exporter/client_hello.h"
 #include "bao_exporter/log.h"
-#include "io/client_turn.h"
 #include "io/socket_address.h"
 
 namespace bao_exporter {
@@ -71,6 +70,12 @@ Greeting greeting_of(int fd, bool tls) {
                         static_cast<std::size_t>(std::max(there, 0)));
 }
 
+// True where the client has said what no worker has read yet.
+bool has_unread(int fd) {
+  int unread = 0;
+  return ::ioctl(fd, FIONREAD, &unread) == 0 && unread > 0;
+}
+
 void tune(int fd) {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -92,7 +97,7 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_(ended_stream()),
       descriptors_max_(descriptors_for_connections()),
-      book_(limits, is_our_turn),
+      book_(limits, has_unread),
       request_timeout_(limits.request_timeout) {
   BAO_CHECK(epoll_.is_open() && wake_.is_open());
   epoll_event event{};

@@ -92,10 +92,10 @@ class ConnectionBook {
   };
 
   // True when one that is served has said what no worker has read yet.
-  using OurTurn = std::function<bool(Id)>;
+  using HasUnread = std::function<bool(Id)>;
 
-  explicit ConnectionBook(ConnectionLimits limits, OurTurn our_turn = nullptr)
-      : limits_(std::move(limits)), our_turn_(std::move(our_turn)) {}
+  explicit ConnectionBook(ConnectionLimits limits, HasUnread has_unread = nullptr)
+      : limits_(std::move(limits)), has_unread_(std::move(has_unread)) {}
   void set_limits(ConnectionLimits limits) { limits_ = std::move(limits); }
 
   // A connection wants in. There is a flood once kWaitingInAFlood wait, or one for kWaitInAFlood
@@ -164,7 +164,7 @@ class ConnectionBook {
   [[nodiscard]] Eviction evict(Id id, EvictionCause cause, TimePoint now);
 
   ConnectionLimits limits_;
-  OurTurn our_turn_;  // null: never
+  HasUnread has_unread_;  // null: never
   std::map<Id, Connection> connections_;
   std::map<PeerAddress, TimePoint> known_;
   std::uint64_t arrivals_ = 0;

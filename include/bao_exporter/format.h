@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,9 @@ void append_value(std::string& out, double value);
 // `# HELP` (when `has_help`) and `# TYPE`; `escaped_help` is written as it is.
 void append_family_header(std::string& out, std::string_view name, bool has_help,
                           std::string_view escaped_help, MetricType type);
+
+// name="value" pairs as they were sent: `separator` before the first, commas before the others.
+void append_labels(std::string& out, std::span<const Label> labels, char separator);
 
 // One line, without timestamp. `sample` is one of `exposition`.
 void append_sample(std::string& out, const Exposition& exposition, const Sample& sample);

@@ -96,7 +96,7 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
     return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};
   }
   const Milliseconds still = since(connection.since);
-  if (connection.stage == Stage::kWorking && still < kGrace) return std::nullopt;
+  if (still < kGrace && is_our_turn(id, connection)) return std::nullopt;
   if (connection.stage == Stage::kIdle) {
     if (!any_may_go) return std::nullopt;
     return Candidate{5, still, connection.number, id, EvictionCause::kOldestIdle};
@@ -242,7 +242,10 @@ Milliseconds ConnectionBook::grace_in_a_flood(TimePoint now) const {
 
 bool ConnectionBook::is_our_turn(Id id, const Connection& connection) const {
   if (connection.stage == Stage::kWorking) return true;
-  return connection.stage == Stage::kServed && has_unread_ && has_unread_(id);
+  if (!our_turn_) return false;
+  if (connection.stage == Stage::kServed) return our_turn_(id, Side::kReads);
+  const bool is_answered = connection.stage == Stage::kAnswering && connection.authenticated;
+  return is_answered && our_turn_(id, Side::kWrites);
 }
 
 void ConnectionBook::leave(Id id) { connections_.erase(id); }
@@ -298,9 +301,11 @@ std::size_t ConnectionBook::authenticated() const {
       [](const auto& one) { return !one.second.evicted && one.second.authenticated; }));
 }
 
-bool ConnectionBook::is_evicted(Id id) const {
+ConnectionBook::Standing ConnectionBook::standing(Id id, TimePoint now) const {
   const auto at = connections_.find(id);
-  return at != connections_.end() && at->second.evicted;
+  if (at == connections_.end() || at->second.evicted) return Standing::kGone;
+  const bool known = at->second.admin || is_known(at->second.address, now);
+  return known ? Standing::kKnown : Standing::kStranger;
 }
 
 bool ConnectionBook::is_known(const PeerAddress& address, TimePoint now) const {

@@ -159,7 +159,10 @@ class CivetListener final : public Listener {
   CivetListener(std::shared_ptr<const ServerTls> tls, Handler handler,
                 std::function<void()> on_client_refused)
       : handler_(std::move(handler)) {
-    if (tls != nullptr) tls_.emplace(std::move(tls), std::move(on_client_refused));
+    if (tls == nullptr) return;
+    tls_.emplace(std::move(tls),
+                 ServerContext::Hooks{.on_client_refused = std::move(on_client_refused),
+                                      .standing = [this](int fd) { return gate_->standing(fd); }});
   }
 
   ~CivetListener() override {

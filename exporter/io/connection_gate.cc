@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -70,8 +71,11 @@ Greeting greeting_of(int fd, bool tls) {
                         static_cast<std::size_t>(std::max(there, 0)));
 }
 
-// True where the client has said what no worker has read yet.
-bool has_unread(int fd) {
+bool is_our_turn(int fd, ConnectionBook::Side side) {
+  if (side == ConnectionBook::Side::kWrites) {
+    pollfd room{fd, POLLOUT, 0};
+    return ::poll(&room, 1, 0) == 1 && room.revents == POLLOUT;
+  }
   int unread = 0;
   return ::ioctl(fd, FIONREAD, &unread) == 0 && unread > 0;
 }
@@ -97,7 +101,7 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_(ended_stream()),
       descriptors_max_(descriptors_for_connections()),
-      book_(limits, has_unread),
+      book_(limits, is_our_turn),
       request_timeout_(limits.request_timeout) {
   BAO_CHECK(epoll_.is_open() && wake_.is_open());
   epoll_event event{};
@@ -412,6 +416,11 @@ ConnectionGate::Origin ConnectionGate::origin(int fd) const {
   const std::scoped_lock lock(mutex_);
   const auto at = origins_.find(fd);
   return at == origins_.end() ? Origin{} : at->second;
+}
+
+ConnectionBook::Standing ConnectionGate::standing(int fd) const {
+  const std::scoped_lock lock(mutex_);
+  return book_.standing(fd, Clock::now());
 }
 
 void ConnectionGate::working(int fd) {

@@ -47,6 +47,7 @@ class ConnectionGate {
 
   // From any thread, of a connection that was given away, until leave().
   [[nodiscard]] Origin origin(int fd) const;
+  [[nodiscard]] ConnectionBook::Standing standing(int fd) const;
   void working(int fd);
   void answering(int fd, bool authenticated, std::uint64_t generation);
   void progressed(int fd, std::size_t bytes);

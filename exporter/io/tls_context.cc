@@ -2,8 +2,11 @@
 
 #include <openssl/err.h>
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
+#include <thread>
+#include <utility>
 
 #include "bao_exporter/check.h"
 #include "bao_exporter/log.h"
@@ -71,6 +74,11 @@ bool is_same(const ServerTls& a, const ServerTls& b) {
   return a.shown_digest == b.shown_digest && a.admission_digest == b.admission_digest;
 }
 
+std::ptrdiff_t strangers_at_once() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
+
+// Of this thread: held from the client's hello until SSL_accept() returns.
+thread_local std::counting_semaphore<>* strangers_turn = nullptr;
+
 void tell(const std::string& why) {
   log::debug("listener", {{"detail", "client certificate refused: " + why}});
 }
@@ -85,13 +93,15 @@ struct ServerContext::Era {
   std::optional<TicketKey> key_before;  // opens tickets, but does not seal them
 };
 
-ServerContext::ServerContext(std::shared_ptr<const ServerTls> tls,
-                             std::function<void()> on_client_refused,
-                             std::function<TimePoint()> now)
-    : on_client_refused_(std::move(on_client_refused)),
-      now_(std::move(now)),
-      era_(std::make_shared<const Era>(Era{std::move(tls), now_(), {}, {}})),
+ServerContext::ServerContext(std::shared_ptr<const ServerTls> tls)
+    : ServerContext(std::move(tls), Hooks{}) {}
+
+ServerContext::ServerContext(std::shared_ptr<const ServerTls> tls, Hooks hooks)
+    : hooks_(std::move(hooks)),
+      strangers_(strangers_at_once()),
+      era_(std::make_shared<const Era>(Era{std::move(tls), hooks_.now(), {}, {}})),
       ctx_(make_context()) {
+  ::SSL_CTX_set_info_callback(ctx_.get(), &ServerContext::on_progress);
   ::SSL_CTX_set_client_hello_cb(ctx_.get(), &ServerContext::on_client_hello, this);
   ::SSL_CTX_set_cert_verify_callback(ctx_.get(), &ServerContext::on_client_certificate, this);
   BAO_CHECK(SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx_.get(), &ServerContext::on_ticket) == 1);
@@ -100,7 +110,7 @@ ServerContext::ServerContext(std::shared_ptr<const ServerTls> tls,
 ServerContext::~ServerContext() = default;
 
 bool ServerContext::replace(std::shared_ptr<const ServerTls> tls) {
-  EraPtr next = std::make_shared<const Era>(Era{std::move(tls), now_(), {}, {}});
+  EraPtr next = std::make_shared<const Era>(Era{std::move(tls), hooks_.now(), {}, {}});
   const std::scoped_lock lock(mutex_);
   if (is_same(*era_->tls, *next->tls)) return false;
   if (era_->tls->admission_digest != next->tls->admission_digest) ++admission_;
@@ -125,7 +135,7 @@ bool ServerContext::can_show(const ServerTls& tls) {
 }
 
 ServerContext::EraPtr ServerContext::era_now() {
-  const TimePoint now = now_();
+  const TimePoint now = hooks_.now();
   const std::scoped_lock lock(mutex_);
   const auto age = now - era_->since;
   if (age >= kTicketKeyAge) {
@@ -151,9 +161,25 @@ const ServerContext::Era* ServerContext::era_of(const SSL* ssl) {
   return era == nullptr ? nullptr : era->get();
 }
 
+bool ServerContext::wait_for_a_turn(const SSL* ssl) {
+  using Standing = ConnectionBook::Standing;
+  const int fd = ::SSL_get_fd(ssl);
+  if (hooks_.standing(fd) != Standing::kStranger) return true;
+  strangers_.acquire();
+  strangers_turn = &strangers_;
+  return hooks_.standing(fd) != Standing::kGone;
+}
+
+void ServerContext::on_progress(const SSL*, int where, int) noexcept {
+  if (where != SSL_CB_ACCEPT_EXIT || strangers_turn == nullptr) return;
+  std::exchange(strangers_turn, nullptr)->release();
+}
+
 int ServerContext::on_client_hello(SSL* ssl, int* alert, void* self) noexcept {
   // A handshake may have two of them: it ends in the era that it began in.
   if (era_of(ssl) != nullptr) return SSL_CLIENT_HELLO_SUCCESS;
+  // To be tried again, says this; nobody will, and the client is told nothing.
+  if (!static_cast<ServerContext*>(self)->wait_for_a_turn(ssl)) return SSL_CLIENT_HELLO_RETRY;
   auto era = std::make_unique<EraPtr>(static_cast<ServerContext*>(self)->era_now());
   const ServerTls& tls = *(*era)->tls;
   if (equip(ssl, tls) && ::SSL_set_ex_data(ssl, slot_of_era(), era.get()) == 1) {
@@ -177,7 +203,7 @@ int ServerContext::on_client_certificate(X509_STORE_CTX* context, void* self) no
   const ClientNames names = client_names_of(::X509_STORE_CTX_get0_cert(context));
   if (any_allowed(names, allowed)) return 1;
   tell("none of its names is in client_allowed_names: " + listed(names));
-  static_cast<ServerContext*>(self)->on_client_refused_();
+  static_cast<ServerContext*>(self)->hooks_.on_client_refused();
   ::X509_STORE_CTX_set_error(context, X509_V_ERR_CERT_REJECTED);
   return 0;
 }

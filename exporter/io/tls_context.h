@@ -5,14 +5,19 @@
 // hours, and with everything that is replaced: what was handed out before is not taken after it.
 // There are none where client certificates are asked for: one has to be shown each time.
 //
-// Threads: any.
+// A handshake costs a signature. Strangers' are made one at a time for each two processors: a crowd
+// of them that begins at once would keep the clients that are known from being answered.
+//
+// Threads: any. Where a stranger has to wait for its turn, SSL_accept() blocks.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 
+#include "bao_exporter/connection_book.h"
 #include "bao_exporter/time.h"
 #include "io/openssl_owner.h"
 #include "io/server_tls.h"
@@ -23,10 +28,17 @@ namespace bao_exporter {
 // of it.
 class ServerContext {
  public:
-  // `on_client_refused`: a client whose certificate is good and whose names are not allowed.
-  explicit ServerContext(
-      std::shared_ptr<const ServerTls> tls, std::function<void()> on_client_refused = [] {},
-      std::function<TimePoint()> now = Clock::now);
+  struct Hooks {
+    // A client whose certificate is good and whose names are not allowed.
+    std::function<void()> on_client_refused = [] {};
+    // Of a connection whose handshake is about to be made. kGone: it is not, and nothing is said.
+    std::function<ConnectionBook::Standing(int fd)> standing = [](int) {
+      return ConnectionBook::Standing::kKnown;
+    };
+    std::function<TimePoint()> now = Clock::now;
+  };
+  explicit ServerContext(std::shared_ptr<const ServerTls> tls);
+  ServerContext(std::shared_ptr<const ServerTls> tls, Hooks hooks);
   ~ServerContext();  // after all connections
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
@@ -55,13 +67,16 @@ class ServerContext {
   [[nodiscard]] static const Era* era_of(const SSL* ssl);
   [[nodiscard]] EraPtr era_now();
 
+  // False: it has gone meanwhile.
+  [[nodiscard]] bool wait_for_a_turn(const SSL* ssl);
+  static void on_progress(const SSL* ssl, int where, int result) noexcept;
   static int on_client_hello(SSL* ssl, int* alert, void* self) noexcept;
   static int on_client_certificate(X509_STORE_CTX* context, void* self) noexcept;
   static int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                        EVP_MAC_CTX* mac, int seals) noexcept;
 
-  const std::function<void()> on_client_refused_;
-  const std::function<TimePoint()> now_;
+  const Hooks hooks_;
+  std::counting_semaphore<> strangers_;
   mutable std::mutex mutex_;  // guards the two below
   EraPtr era_;
   std::uint64_t admission_ = 1;

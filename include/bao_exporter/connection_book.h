@@ -91,11 +91,15 @@ class ConnectionBook {
     std::optional<Eviction> evicted;  // who was closed for it
   };
 
-  // True when one that is served has said what no worker has read yet.
-  using HasUnread = std::function<bool(Id)>;
+  // Whose turn it is on the socket of one that a worker has: true when it is ours.
+  enum class Side : std::uint8_t {
+    kReads,   // the client has said what is not read yet
+    kWrites,  // there is room for more of the answer
+  };
+  using OurTurn = std::function<bool(Id, Side)>;
 
-  explicit ConnectionBook(ConnectionLimits limits, HasUnread has_unread = nullptr)
-      : limits_(std::move(limits)), has_unread_(std::move(has_unread)) {}
+  explicit ConnectionBook(ConnectionLimits limits, OurTurn our_turn = nullptr)
+      : limits_(std::move(limits)), our_turn_(std::move(our_turn)) {}
   void set_limits(ConnectionLimits limits) { limits_ = std::move(limits); }
 
   // A connection wants in. There is a flood once kWaitingInAFlood wait, or one for kWaitInAFlood
@@ -125,7 +129,9 @@ class ConnectionBook {
   // Those that were not evicted.
   [[nodiscard]] std::size_t open() const;
   [[nodiscard]] std::size_t authenticated() const;
-  [[nodiscard]] bool is_evicted(Id id) const;
+  enum class Standing : std::uint8_t { kKnown, kStranger, kGone };
+  // Of one that was admitted. kGone: evicted since, or not there any more.
+  [[nodiscard]] Standing standing(Id id, TimePoint now) const;
 
  private:
   enum class Stage : std::uint8_t { kWaiting, kServed, kWorking, kAnswering, kIdle };
@@ -164,7 +170,7 @@ class ConnectionBook {
   [[nodiscard]] Eviction evict(Id id, EvictionCause cause, TimePoint now);
 
   ConnectionLimits limits_;
-  HasUnread has_unread_;  // null: never
+  OurTurn our_turn_;  // null: never
   std::map<Id, Connection> connections_;
   std::map<PeerAddress, TimePoint> known_;
   std::uint64_t arrivals_ = 0;

@@ -13,6 +13,8 @@ namespace {
 
 using Cause = EvictionCause;
 using Eviction = ConnectionBook::Eviction;
+using Side = ConnectionBook::Side;
+using Standing = ConnectionBook::Standing;
 
 constexpr TimePoint kStart{std::chrono::hours(1000)};
 
@@ -34,6 +36,10 @@ ConnectionLimits limits(std::size_t connections, std::size_t per_address) {
 void authenticate(ConnectionBook& book, int id, int milliseconds, std::uint64_t generation = 0) {
   book.served(id);
   book.answering(id, true, generation, at(milliseconds));
+}
+
+bool is_evicted(const ConnectionBook& book, int id) {
+  return book.standing(id, kStart) == Standing::kGone;
 }
 
 void make_known(ConnectionBook& book, int number, int milliseconds = 0) {
@@ -69,7 +75,7 @@ TEST_CASE("a stranger makes room by the oldest that waits, not by one that is se
   const auto arrival = book.arrive(50, address(7), at(600));
   CHECK_FALSE(arrival.refused);
   CHECK(arrival.evicted == Eviction{1, Cause::kOldestUnauthenticated});
-  CHECK(book.is_evicted(1));
+  CHECK(is_evicted(book, 1));
   CHECK(book.open() == 14);
 }
 
@@ -145,7 +151,7 @@ TEST_CASE("in a flood everybody gets twice what those with a token took lately")
 
 TEST_CASE("in a flood nobody goes for what we have not done yet") {
   bool our_turn = true;
-  ConnectionBook book(limits(100, 1), [&](ConnectionBook::Id) { return our_turn; });
+  ConnectionBook book(limits(100, 1), [&](ConnectionBook::Id, Side) { return our_turn; });
   REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
   book.served(0);
   const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
@@ -154,8 +160,43 @@ TEST_CASE("in a flood nobody goes for what we have not done yet") {
   CHECK(book.arrive(1, address(7), at(499), many).evicted);
 }
 
+TEST_CASE("who is being answered stays while there is room for more of it, for half a second") {
+  bool room = true;
+  ConnectionBook book(limits(100, 1),
+                      [&](ConnectionBook::Id, Side side) { return side == Side::kWrites && room; });
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  authenticate(book, 0, 0);
+  CHECK(book.arrive(1, address(7), at(499)).refused);
+  CHECK(book.arrive(1, address(7), at(500)).evicted == Eviction{0, Cause::kSlowReader});
+  room = false;
+  REQUIRE_FALSE(book.arrive(2, address(8), at(500)).refused);
+  authenticate(book, 2, 500);
+  CHECK(book.arrive(3, address(8), at(525)).evicted == Eviction{2, Cause::kSlowReader});
+}
+
+TEST_CASE("who is answered without a token has no place of its own, however much room there is") {
+  ConnectionBook book(limits(100, 1), [](ConnectionBook::Id, Side) { return true; });
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  book.answering(0, false, 0, at(0));
+  const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
+  CHECK(book.arrive(1, address(7), at(20), many).evicted);
+}
+
+TEST_CASE("an address is a stranger's until it shows a token, and who was pushed out has gone") {
+  ConnectionBook book(limits(100, 1));
+  CHECK(book.standing(0, at(0)) == Standing::kGone);
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  CHECK(book.standing(0, at(0)) == Standing::kStranger);
+  REQUIRE(book.arrive(1, address(7), at(500)).evicted);
+  CHECK(book.standing(0, at(500)) == Standing::kGone);
+  authenticate(book, 1, 500);
+  CHECK(book.standing(1, at(500)) == Standing::kKnown);
+  REQUIRE_FALSE(book.arrive_admin(2, at(500)).refused);
+  CHECK(book.standing(2, at(500)) == Standing::kKnown);
+}
+
 TEST_CASE("what we have not done keeps a place for half a second only") {
-  ConnectionBook book(limits(100, 1), [](ConnectionBook::Id) { return true; });
+  ConnectionBook book(limits(100, 1), [](ConnectionBook::Id, Side) { return true; });
   REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
   book.served(0);
   CHECK(book.arrive(1, address(7), at(500), {ConnectionBook::kWaitingInAFlood, {}}).evicted);
@@ -356,7 +397,7 @@ TEST_CASE("probes at the admin address are beside all limits, and few") {
     CHECK_FALSE(arrival.evicted);
   }
   CHECK(book.arrive_admin(50, at(50)).evicted == Eviction{0, Cause::kOldestUnauthenticated});
-  CHECK_FALSE(book.is_evicted(100));
+  CHECK_FALSE(is_evicted(book, 100));
 }
 
 TEST_CASE(
@@ -391,7 +432,7 @@ TEST_CASE(
           if (address_of.contains(id)) book.served(id);
           break;
         case 4:
-          if (!address_of.contains(id) || book.is_evicted(id)) break;
+          if (!address_of.contains(id) || is_evicted(book, id)) break;
           book.answering(id, number < 3, 0, now);
           if (number < 3) known.insert(address_of.at(id));
           break;
@@ -404,7 +445,7 @@ TEST_CASE(
       }
       REQUIRE(book.open() <= 24);
       std::map<int, int> of;
-      for (const auto& [one, whose] : address_of) of[whose] += book.is_evicted(one) ? 0 : 1;
+      for (const auto& [one, whose] : address_of) of[whose] += is_evicted(book, one) ? 0 : 1;
       for (const auto& [whose, count] : of) REQUIRE(count <= 6);
     }
   }

@@ -1,6 +1,7 @@
 // Handshakes with what is current: versions, suites, tickets, client certificates.
 #include "io/tls_context.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -62,7 +63,7 @@ struct Clients {
 struct Asking {
   Asking(TlsFiles& files, const Clients& clients, std::vector<std::string> names) {
     files.ask_for_clients_of(clients.authority, std::move(names));
-    server.emplace(files.good(), [this] { ++refused; });
+    server.emplace(files.good(), ServerContext::Hooks{.on_client_refused = [this] { ++refused; }});
   }
   int refused = 0;
   std::optional<ServerContext> server;
@@ -231,8 +232,7 @@ TEST_CASE("ticket keys are renewed by age, and the one before still opens") {
     INFO(version);
     const TlsFiles files;
     TimePoint now = Clock::now();
-    const ServerContext server(
-        files.good(), [] {}, [&] { return now; });
+    const ServerContext server(files.good(), {.now = [&] { return now; }});
     const TlsClient client = of_version(version);
     const auto session = session_of(server, client);
     now += hours(11);
@@ -246,6 +246,51 @@ TEST_CASE("ticket keys are renewed by age, and the one before still opens") {
     now += hours(100);
     CHECK_FALSE(resumes(server, second, client));
   }
+}
+
+TEST_CASE("of strangers' handshakes only one for each two processors is made at once") {
+  const TlsFiles files;
+  std::atomic<unsigned> asked{0}, inside{0}, most{0};
+  const auto standing = [&](int) {
+    thread_local unsigned times = 0;
+    ++asked;
+    if (++times % 2 == 1) return ConnectionBook::Standing::kStranger;
+    const unsigned now = ++inside;  // its turn has come
+    most = std::max(most.load(), now);
+    std::this_thread::sleep_for(Milliseconds(2));
+    --inside;
+    return ConnectionBook::Standing::kStranger;
+  };
+  const ServerContext server(files.good(), {.standing = standing});
+  constexpr unsigned kCrowd = 16;
+  std::vector<std::thread> crowd;
+  std::atomic<unsigned> let_in{0};
+  for (unsigned one = 0; one < kCrowd; ++one) {
+    crowd.emplace_back([&] { let_in += accepted(server) ? 1 : 0; });
+  }
+  for (std::thread& one : crowd) one.join();
+  CHECK(let_in == kCrowd);
+  CHECK(asked == 2 * kCrowd);
+  CHECK(most <= std::max(1U, std::thread::hardware_concurrency() / 2));
+}
+
+TEST_CASE("a stranger who had to go while it waited for its turn is told nothing") {
+  const TlsFiles files;
+  bool goes = true;
+  int asked = 0;
+  const auto standing = [&](int) {
+    const bool waited = ++asked % 2 == 0;
+    return waited && goes ? ConnectionBook::Standing::kGone : ConnectionBook::Standing::kStranger;
+  };
+  const ServerContext server(files.good(), {.standing = standing});
+  for (unsigned one = 0; one <= std::thread::hardware_concurrency(); ++one) {
+    Handshake gone(server, {});
+    gone.step_client();
+    gone.step_server();
+    CHECK(gone.server_dropped_it());
+  }
+  goes = false;
+  CHECK(accepted(server));  // the turns were given back
 }
 
 TEST_CASE("tickets are the only way to resume: a session has no number to ask for") {

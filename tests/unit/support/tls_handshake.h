@@ -78,6 +78,10 @@ class Handshake {
 
   [[nodiscard]] std::string version() const { return ::SSL_get_version(client_.get()); }
   [[nodiscard]] bool resumed() const { return ::SSL_session_reused(client_.get()) == 1; }
+  // It gave up without a byte, not even an alert.
+  [[nodiscard]] bool server_dropped_it() const {
+    return server_failed_ && BIO_pending(::SSL_get_rbio(client_.get())) == 0;
+  }
   // Why the client was refused, in its own OpenSSL's words.
   [[nodiscard]] const std::string& words() const { return words_; }
   [[nodiscard]] const X509* shown() const { return ::SSL_get0_peer_certificate(client_.get()); }

@@ -61,17 +61,6 @@ struct ConnectionBook::Candidate {
   }
 };
 
-struct ConnectionBook::Census {
-  std::size_t all = 0;
-  std::size_t of_address = 0;
-  std::optional<Candidate> first;
-  std::optional<Candidate> first_of_address;
-
-  static void offer(std::optional<Candidate>& to, const Candidate& candidate) {
-    if (!to || candidate.goes_before(*to)) to = candidate;
-  }
-};
-
 // nullopt: it stays.
 std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
                                                                    const Connection& connection,
@@ -105,25 +94,17 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
   return Candidate{4, still, connection.number, id, EvictionCause::kSlowReader};
 }
 
-ConnectionBook::Census ConnectionBook::census(const PeerAddress& address, Newcomer newcomer,
-                                              TimePoint now) const {
-  Census census;
-  Newcomer neighbour = newcomer;
-  neighbour.of_that_address = true;
+std::optional<ConnectionBook::Candidate> ConnectionBook::first_to_go(const PeerAddress* address,
+                                                                     Newcomer newcomer,
+                                                                     TimePoint now) const {
+  std::optional<Candidate> first;
   for (const auto& [id, connection] : connections_) {
     if (connection.evicted || connection.admin) continue;
-    const bool same = connection.address == address;
-    ++census.all;
-    census.of_address += same ? 1 : 0;
-    if (const auto would = candidate(id, connection, newcomer, now)) {
-      Census::offer(census.first, *would);
-    }
-    if (!same) continue;
-    if (const auto would = candidate(id, connection, neighbour, now)) {
-      Census::offer(census.first_of_address, *would);
-    }
+    if (address != nullptr && connection.address != *address) continue;
+    const auto would = candidate(id, connection, newcomer, now);
+    if (would && (!first || would->goes_before(*first))) first = would;
   }
-  return census;
+  return first;
 }
 
 ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address, TimePoint now,
@@ -141,11 +122,18 @@ ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address
   }
   const bool known = is_known(address, now);
   const std::size_t reserve = known ? 0 : limits_.connections / kReservedPart;
-  const Census who = census(address, {known, false, flooded_, queue.has_spoken}, now);
-  const bool address_full = who.of_address >= limits_.per_address;
+  std::size_t all = 0;
+  std::size_t of_address = 0;
+  for (const auto& [other, connection] : connections_) {
+    if (connection.evicted || connection.admin) continue;
+    ++all;
+    of_address += connection.address == address ? 1 : 0;
+  }
+  const bool address_full = of_address >= limits_.per_address;
   Arrival arrival;
-  if (address_full || who.all >= limits_.connections - reserve) {
-    const auto& first = address_full ? who.first_of_address : who.first;
+  if (address_full || all >= limits_.connections - reserve) {
+    const Newcomer newcomer{known, address_full, flooded_, queue.has_spoken};
+    const auto first = first_to_go(address_full ? &address : nullptr, newcomer, now);
     if (!first) {
       arrival.refused = address_full ? RefusalCause::kAddressCap : RefusalCause::kTotalCap;
       return arrival;

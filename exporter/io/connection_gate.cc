@@ -274,22 +274,32 @@ void ConnectionGate::listen_at_the_door() {
   }
 }
 
-// Where one cannot come in, one of another address may.
+// Where one cannot come in, one of another address may; but where there is no room for a stranger,
+// there is none for any: to ask for each of a crowd would keep the others waiting.
 void ConnectionGate::admit_from_the_door(bool has_spoken, TimePoint now) {
   std::map<PeerAddress, RefusalCause> refused;
+  bool is_full_for_strangers = false;
   for (std::size_t at = door_.size(); at-- > 0;) {
     Comer& comer = door_.at(at);
     if (comer.has_spoken != has_spoken) continue;
-    auto cause = refused.find(comer.peer);
-    if (cause == refused.end()) {
-      const auto now_refused = admit(comer);
-      if (now_refused) cause = refused.emplace(comer.peer, *now_refused).first;
+    std::optional<RefusalCause> cause;
+    if (const auto before = refused.find(comer.peer); before != refused.end()) {
+      cause = before->second;
+    } else if (is_full_for_strangers && is_stranger(comer, now)) {
+      cause = RefusalCause::kTotalCap;
+    } else if ((cause = admit(comer))) {
+      refused.emplace(comer.peer, *cause);
+      is_full_for_strangers |= cause == RefusalCause::kTotalCap && is_stranger(comer, now);
     }
-    const bool is_in = cause == refused.end();
-    if (!is_in && now < comer.until) continue;
-    if (!is_in) turn_away(std::move(comer), cause->second);
+    if (cause && now < comer.until) continue;
+    if (cause) turn_away(std::move(comer), *cause);
     door_.erase(door_.begin() + static_cast<std::ptrdiff_t>(at));
   }
+}
+
+bool ConnectionGate::is_stranger(const Comer& comer, TimePoint now) const {
+  const std::scoped_lock lock(mutex_);
+  return !comer.admin && !book_.is_known(comer.peer, now);
 }
 
 void ConnectionGate::turn_away(Comer comer, RefusalCause cause) {

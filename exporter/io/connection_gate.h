@@ -81,6 +81,7 @@ class ConnectionGate {
   [[nodiscard]] std::optional<RefusalCause> admit(Comer& comer);
   [[nodiscard]] ArrivalQueue queue(const Comer& comer, TimePoint now) const;
   [[nodiscard]] bool is_tls(const Comer& comer) const { return !plain_ && !comer.admin; }
+  [[nodiscard]] bool is_stranger(const Comer& comer, TimePoint now) const;
   void listen_at_the_door();
   void admit_from_the_door(bool has_spoken, TimePoint now);
   void let_wait(Comer comer, RefusalCause cause);

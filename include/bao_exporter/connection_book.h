@@ -130,6 +130,8 @@ class ConnectionBook {
   [[nodiscard]] std::size_t open() const;
   [[nodiscard]] std::size_t authenticated() const;
   enum class Standing : std::uint8_t { kKnown, kStranger, kGone };
+  // An address that showed a valid token within the hour.
+  [[nodiscard]] bool is_known(const PeerAddress& address, TimePoint now) const;
   // Of one that was admitted. kGone: evicted since, or not there any more.
   [[nodiscard]] Standing standing(Id id, TimePoint now) const;
 
@@ -149,7 +151,6 @@ class ConnectionBook {
     TimePoint since;       // last progress, or idle since
   };
   struct Candidate;
-  struct Census;
 
   struct Newcomer {
     bool known;
@@ -159,13 +160,14 @@ class ConnectionBook {
   };
   [[nodiscard]] std::optional<Candidate> candidate(Id id, const Connection& connection,
                                                    Newcomer newcomer, TimePoint now) const;
-  [[nodiscard]] Census census(const PeerAddress& address, Newcomer newcomer, TimePoint now) const;
+  // Who goes first for a newcomer; `address`: of that one's only. nullopt: nobody.
+  [[nodiscard]] std::optional<Candidate> first_to_go(const PeerAddress* address, Newcomer newcomer,
+                                                     TimePoint now) const;
   [[nodiscard]] std::optional<EvictionCause> time_is_up(const Connection& connection,
                                                         TimePoint now) const;
   void find_old_snapshots(std::vector<Eviction>& to, TimePoint now);
   [[nodiscard]] Milliseconds grace_in_a_flood(TimePoint now) const;
   [[nodiscard]] bool is_our_turn(Id id, const Connection& connection) const;
-  [[nodiscard]] bool is_known(const PeerAddress& address, TimePoint now) const;
   void note_known(const PeerAddress& address, TimePoint now);
   [[nodiscard]] Eviction evict(Id id, EvictionCause cause, TimePoint now);
 

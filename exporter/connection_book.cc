@@ -115,11 +115,7 @@ ConnectionBook::Arrival ConnectionBook::arrive(Id id, const PeerAddress& address
       queue.waiting >= kWaitingInAFlood || (queue.longest >= kWaitInAFlood && many_go);
   // Were it over as soon as fewer wait, those few, the first to come, would wait for ever.
   flooded_ = begins || (flooded_ && queue.waiting > 0);
-  const auto inside = [&](const Network& network) { return network.contains(address); };
-  if (!limits_.allowed.empty() &&
-      std::none_of(limits_.allowed.begin(), limits_.allowed.end(), inside)) {
-    return {RefusalCause::kNetwork, std::nullopt};
-  }
+  if (!allows(address)) return {RefusalCause::kNetwork, std::nullopt};
   const bool known = is_known(address, now);
   const std::size_t reserve = known ? 0 : limits_.connections / kReservedPart;
   std::size_t all = 0;
@@ -294,6 +290,12 @@ ConnectionBook::Standing ConnectionBook::standing(Id id, TimePoint now) const {
   if (at == connections_.end() || at->second.evicted) return Standing::kGone;
   const bool known = at->second.admin || is_known(at->second.address, now);
   return known ? Standing::kKnown : Standing::kStranger;
+}
+
+bool ConnectionBook::allows(const PeerAddress& address) const {
+  const auto& allowed = limits_.allowed;
+  return allowed.empty() || std::any_of(allowed.begin(), allowed.end(),
+                                        [&](const Network& one) { return one.contains(address); });
 }
 
 bool ConnectionBook::is_known(const PeerAddress& address, TimePoint now) const {

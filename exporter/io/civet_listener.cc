@@ -161,8 +161,10 @@ class CivetListener final : public Listener {
       : handler_(std::move(handler)) {
     if (tls == nullptr) return;
     tls_.emplace(std::move(tls),
-                 ServerContext::Hooks{.on_client_refused = std::move(on_client_refused),
-                                      .standing = [this](int fd) { return gate_->standing(fd); }});
+                 ServerContext::Hooks{
+                     .on_client_refused = std::move(on_client_refused),
+                     .before_handshake = [this](int fd) { return gate_->begin_handshake(fd); },
+                     .after_handshake = [this](int fd) { gate_->end_handshake(fd); }});
   }
 
   ~CivetListener() override {

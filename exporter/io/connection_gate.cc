@@ -101,6 +101,7 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_(ended_stream()),
       descriptors_max_(descriptors_for_connections()),
+      strangers_(std::max(1U, std::thread::hardware_concurrency() / 2)),
       book_(limits, is_our_turn),
       request_timeout_(limits.request_timeout) {
   BAO_CHECK(epoll_.is_open() && wake_.is_open());
@@ -206,8 +207,16 @@ void ConnectionGate::accept_some(const ListeningSocket& socket) {
     }
     Comer comer{std::move(connection), peer_of(address), socket.admin, Clock::now(),
                 Clock::now() + request_timeout()};
-    if (const auto refused = admit(comer)) let_wait(std::move(comer), *refused);
+    if (const auto refused = admit_at_once(comer)) let_wait(std::move(comer), *refused);
   }
+}
+
+// Where others wait, a stranger waits with them: what the port's queue holds behind a crowd must
+// not wait until each of them was judged.
+std::optional<RefusalCause> ConnectionGate::admit_at_once(Comer& comer) {
+  if (door_.empty() || !is_stranger(comer, comer.since)) return admit(comer);
+  const std::scoped_lock lock(mutex_);
+  return book_.allows(comer.peer) ? RefusalCause::kTotalCap : RefusalCause::kNetwork;
 }
 
 std::optional<RefusalCause> ConnectionGate::admit(Comer& comer) {
@@ -428,9 +437,29 @@ ConnectionGate::Origin ConnectionGate::origin(int fd) const {
   return at == origins_.end() ? Origin{} : at->second;
 }
 
-ConnectionBook::Standing ConnectionGate::standing(int fd) const {
+bool ConnectionGate::begin_handshake(int fd) {
+  using Standing = ConnectionBook::Standing;
+  {
+    const std::scoped_lock lock(mutex_);
+    const TimePoint now = Clock::now();
+    const Standing standing = book_.standing(fd, now);
+    if (standing != Standing::kStranger) return standing == Standing::kKnown;
+    book_.working(fd, now);  // it waits for us
+  }
+  strangers_.take();
   const std::scoped_lock lock(mutex_);
-  return book_.standing(fd, Clock::now());
+  origins_.at(fd).has_turn = true;
+  return book_.standing(fd, Clock::now()) != Standing::kGone;
+}
+
+void ConnectionGate::end_handshake(int fd) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto origin = origins_.find(fd);
+    if (origin == origins_.end() || !std::exchange(origin->second.has_turn, false)) return;
+    book_.served(fd);
+  }
+  strangers_.give_back();
 }
 
 void ConnectionGate::working(int fd) {

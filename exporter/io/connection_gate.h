@@ -19,6 +19,7 @@
 #include "bao_exporter/connection_book.h"
 #include "descriptor.h"
 #include "io/listening_sockets.h"
+#include "io/turns.h"
 
 namespace bao_exporter {
 
@@ -38,8 +39,9 @@ class ConnectionGate {
     PeerAddress peer;
     bool admin = false;
     std::uint64_t era = 0;
-    TimePoint until = {};  // parked until then, or up to half of request_timeout longer
-    bool to_park = false;  // when its worker lets go of it
+    TimePoint until = {};   // parked until then, or up to half of request_timeout longer
+    bool to_park = false;   // when its worker lets go of it
+    bool has_turn = false;  // to make its handshake
   };
   void start();  // it accepts from now on; called once
   // Nobody is accepted any more, who waits is closed; who was given away stays. Called once.
@@ -47,7 +49,11 @@ class ConnectionGate {
 
   // From any thread, of a connection that was given away, until leave().
   [[nodiscard]] Origin origin(int fd) const;
-  [[nodiscard]] ConnectionBook::Standing standing(int fd) const;
+  // A handshake costs a signature. Strangers' are made one at a time for each two processors: a
+  // crowd that begins at once would keep those who are known from being answered. Waits for its
+  // turn; false: it had to go meanwhile.
+  [[nodiscard]] bool begin_handshake(int fd);
+  void end_handshake(int fd);  // nothing, where none was begun
   void working(int fd);
   void answering(int fd, bool authenticated, std::uint64_t generation);
   void progressed(int fd, std::size_t bytes);
@@ -78,9 +84,11 @@ class ConnectionGate {
     bool has_spoken = false;
   };
   // What is refused for now stays in `comer`.
+  [[nodiscard]] std::optional<RefusalCause> admit_at_once(Comer& comer);
   [[nodiscard]] std::optional<RefusalCause> admit(Comer& comer);
   [[nodiscard]] ArrivalQueue queue(const Comer& comer, TimePoint now) const;
   [[nodiscard]] bool is_tls(const Comer& comer) const { return !plain_ && !comer.admin; }
+  // Who never showed a token; nobody has to at the admin address.
   [[nodiscard]] bool is_stranger(const Comer& comer, TimePoint now) const;
   void listen_at_the_door();
   void admit_from_the_door(bool has_spoken, TimePoint now);
@@ -108,6 +116,7 @@ class ConnectionGate {
   Descriptor wake_;
   Descriptor ended_;  // a stream at its end
   int descriptors_max_;
+  Turns strangers_;
   // Of the gate's thread alone.
   std::map<int, Waiting> waiting_;
   std::deque<Comer> door_;  // there was no room for them yet; the first came first

@@ -2,10 +2,8 @@
 
 #include <openssl/err.h>
 
-#include <algorithm>
 #include <optional>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "bao_exporter/check.h"
@@ -74,11 +72,6 @@ bool is_same(const ServerTls& a, const ServerTls& b) {
   return a.shown_digest == b.shown_digest && a.admission_digest == b.admission_digest;
 }
 
-std::ptrdiff_t strangers_at_once() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
-
-// Of this thread: held from the client's hello until SSL_accept() returns.
-thread_local std::counting_semaphore<>* strangers_turn = nullptr;
-
 void tell(const std::string& why) {
   log::debug("listener", {{"detail", "client certificate refused: " + why}});
 }
@@ -98,9 +91,9 @@ ServerContext::ServerContext(std::shared_ptr<const ServerTls> tls)
 
 ServerContext::ServerContext(std::shared_ptr<const ServerTls> tls, Hooks hooks)
     : hooks_(std::move(hooks)),
-      strangers_(strangers_at_once()),
       era_(std::make_shared<const Era>(Era{std::move(tls), hooks_.now(), {}, {}})),
       ctx_(make_context()) {
+  BAO_CHECK(::SSL_CTX_set_ex_data(ctx_.get(), slot_of_self(), this) == 1);
   ::SSL_CTX_set_info_callback(ctx_.get(), &ServerContext::on_progress);
   ::SSL_CTX_set_client_hello_cb(ctx_.get(), &ServerContext::on_client_hello, this);
   ::SSL_CTX_set_cert_verify_callback(ctx_.get(), &ServerContext::on_client_certificate, this);
@@ -146,6 +139,12 @@ ServerContext::EraPtr ServerContext::era_now() {
   return era_;
 }
 
+int ServerContext::slot_of_self() {
+  static const int slot = ::SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  BAO_CHECK(slot >= 0);
+  return slot;
+}
+
 int ServerContext::slot_of_era() {
   static const int slot = ::SSL_get_ex_new_index(
       0, nullptr, nullptr, nullptr,
@@ -161,25 +160,19 @@ const ServerContext::Era* ServerContext::era_of(const SSL* ssl) {
   return era == nullptr ? nullptr : era->get();
 }
 
-bool ServerContext::wait_for_a_turn(const SSL* ssl) {
-  using Standing = ConnectionBook::Standing;
-  const int fd = ::SSL_get_fd(ssl);
-  if (hooks_.standing(fd) != Standing::kStranger) return true;
-  strangers_.acquire();
-  strangers_turn = &strangers_;
-  return hooks_.standing(fd) != Standing::kGone;
-}
-
-void ServerContext::on_progress(const SSL*, int where, int) noexcept {
-  if (where != SSL_CB_ACCEPT_EXIT || strangers_turn == nullptr) return;
-  std::exchange(strangers_turn, nullptr)->release();
+void ServerContext::on_progress(const SSL* ssl, int where, int) noexcept {
+  if (where != SSL_CB_ACCEPT_EXIT) return;
+  const void* self = ::SSL_CTX_get_ex_data(::SSL_get_SSL_CTX(ssl), slot_of_self());
+  static_cast<const ServerContext*>(self)->hooks_.after_handshake(::SSL_get_fd(ssl));
 }
 
 int ServerContext::on_client_hello(SSL* ssl, int* alert, void* self) noexcept {
   // A handshake may have two of them: it ends in the era that it began in.
   if (era_of(ssl) != nullptr) return SSL_CLIENT_HELLO_SUCCESS;
   // To be tried again, says this; nobody will, and the client is told nothing.
-  if (!static_cast<ServerContext*>(self)->wait_for_a_turn(ssl)) return SSL_CLIENT_HELLO_RETRY;
+  if (!static_cast<ServerContext*>(self)->hooks_.before_handshake(::SSL_get_fd(ssl))) {
+    return SSL_CLIENT_HELLO_RETRY;
+  }
   auto era = std::make_unique<EraPtr>(static_cast<ServerContext*>(self)->era_now());
   const ServerTls& tls = *(*era)->tls;
   if (equip(ssl, tls) && ::SSL_set_ex_data(ssl, slot_of_era(), era.get()) == 1) {

@@ -5,19 +5,14 @@
 // hours, and with everything that is replaced: what was handed out before is not taken after it.
 // There are none where client certificates are asked for: one has to be shown each time.
 //
-// A handshake costs a signature. Strangers' are made one at a time for each two processors: a crowd
-// of them that begins at once would keep the clients that are known from being answered.
-//
-// Threads: any. Where a stranger has to wait for its turn, SSL_accept() blocks.
+// Threads: any.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <semaphore>
 
-#include "bao_exporter/connection_book.h"
 #include "bao_exporter/time.h"
 #include "io/openssl_owner.h"
 #include "io/server_tls.h"
@@ -31,10 +26,11 @@ class ServerContext {
   struct Hooks {
     // A client whose certificate is good and whose names are not allowed.
     std::function<void()> on_client_refused = [] {};
-    // Of a connection whose handshake is about to be made. kGone: it is not, and nothing is said.
-    std::function<ConnectionBook::Standing(int fd)> standing = [](int) {
-      return ConnectionBook::Standing::kKnown;
-    };
+    // The client's hello is there, and what it costs is about to be spent. It may block; false: it
+    // is not spent, and the client is told nothing.
+    std::function<bool(int fd)> before_handshake = [](int) { return true; };
+    // SSL_accept() has done what it can for now; called more often than the one before.
+    std::function<void(int fd)> after_handshake = [](int) {};
     std::function<TimePoint()> now = Clock::now;
   };
   explicit ServerContext(std::shared_ptr<const ServerTls> tls);
@@ -63,12 +59,11 @@ class ServerContext {
   using EraPtr = std::shared_ptr<const Era>;
 
   // The one that a connection began in lives as long as the connection.
+  static int slot_of_self();
   static int slot_of_era();
   [[nodiscard]] static const Era* era_of(const SSL* ssl);
   [[nodiscard]] EraPtr era_now();
 
-  // False: it has gone meanwhile.
-  [[nodiscard]] bool wait_for_a_turn(const SSL* ssl);
   static void on_progress(const SSL* ssl, int where, int result) noexcept;
   static int on_client_hello(SSL* ssl, int* alert, void* self) noexcept;
   static int on_client_certificate(X509_STORE_CTX* context, void* self) noexcept;
@@ -76,7 +71,6 @@ class ServerContext {
                        EVP_MAC_CTX* mac, int seals) noexcept;
 
   const Hooks hooks_;
-  std::counting_semaphore<> strangers_;
   mutable std::mutex mutex_;  // guards the two below
   EraPtr era_;
   std::uint64_t admission_ = 1;

@@ -130,6 +130,7 @@ class ConnectionBook {
   [[nodiscard]] std::size_t open() const;
   [[nodiscard]] std::size_t authenticated() const;
   enum class Standing : std::uint8_t { kKnown, kStranger, kGone };
+  [[nodiscard]] bool allows(const PeerAddress& address) const;  // by its network
   // An address that showed a valid token within the hour.
   [[nodiscard]] bool is_known(const PeerAddress& address, TimePoint now) const;
   // Of one that was admitted. kGone: evicted since, or not there any more.

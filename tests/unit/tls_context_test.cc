@@ -1,7 +1,6 @@
 // Handshakes with what is current: versions, suites, tickets, client certificates.
 #include "io/tls_context.h"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -248,49 +247,39 @@ TEST_CASE("ticket keys are renewed by age, and the one before still opens") {
   }
 }
 
-TEST_CASE("of strangers' handshakes only one for each two processors is made at once") {
+TEST_CASE("before a handshake is made it is asked for, and told when it has done what it can") {
   const TlsFiles files;
-  std::atomic<unsigned> asked{0}, inside{0}, most{0};
-  const auto standing = [&](int) {
-    thread_local unsigned times = 0;
-    ++asked;
-    if (++times % 2 == 1) return ConnectionBook::Standing::kStranger;
-    const unsigned now = ++inside;  // its turn has come
-    most = std::max(most.load(), now);
-    std::this_thread::sleep_for(Milliseconds(2));
-    --inside;
-    return ConnectionBook::Standing::kStranger;
-  };
-  const ServerContext server(files.good(), {.standing = standing});
-  constexpr unsigned kCrowd = 16;
-  std::vector<std::thread> crowd;
-  std::atomic<unsigned> let_in{0};
-  for (unsigned one = 0; one < kCrowd; ++one) {
-    crowd.emplace_back([&] { let_in += accepted(server) ? 1 : 0; });
+  for (const int version : kVersions) {
+    int before = 0, after = 0;
+    ServerContext::Hooks hooks;
+    hooks.before_handshake = [&](int) {
+      CHECK(after == 0);
+      ++before;
+      return true;
+    };
+    hooks.after_handshake = [&](int) { ++after; };
+    const ServerContext server(files.good(), std::move(hooks));
+    Handshake handshake(server, of_version(version));
+    handshake.step_client();
+    handshake.step_server();
+    CHECK(after == 1);  // it waits for the client now
+    CHECK(handshake.finish());
+    CHECK(before == 1);
   }
-  for (std::thread& one : crowd) one.join();
-  CHECK(let_in == kCrowd);
-  CHECK(asked == 2 * kCrowd);
-  CHECK(most <= std::max(1U, std::thread::hardware_concurrency() / 2));
 }
 
-TEST_CASE("a stranger who had to go while it waited for its turn is told nothing") {
+TEST_CASE("a handshake that may not be made is dropped without a word") {
   const TlsFiles files;
-  bool goes = true;
-  int asked = 0;
-  const auto standing = [&](int) {
-    const bool waited = ++asked % 2 == 0;
-    return waited && goes ? ConnectionBook::Standing::kGone : ConnectionBook::Standing::kStranger;
-  };
-  const ServerContext server(files.good(), {.standing = standing});
-  for (unsigned one = 0; one <= std::thread::hardware_concurrency(); ++one) {
-    Handshake gone(server, {});
-    gone.step_client();
-    gone.step_server();
-    CHECK(gone.server_dropped_it());
-  }
-  goes = false;
-  CHECK(accepted(server));  // the turns were given back
+  int after = 0;
+  ServerContext::Hooks hooks;
+  hooks.before_handshake = [](int) { return false; };
+  hooks.after_handshake = [&](int) { ++after; };
+  const ServerContext server(files.good(), std::move(hooks));
+  Handshake dropped(server, {});
+  dropped.step_client();
+  dropped.step_server();
+  CHECK(dropped.server_dropped_it());
+  CHECK(after == 1);
 }
 
 TEST_CASE("tickets are the only way to resume: a session has no number to ask for") {

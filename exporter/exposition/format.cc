@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "exposition/names.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -71,13 +73,13 @@ void append_family_header(std::string& out, std::string_view name, bool has_help
                           std::string_view escaped_help, MetricType type) {
   if (has_help) {
     out += "# HELP ";
-    out += name;
+    append_family_name(out, name);
     out += ' ';
     out += escaped_help;
     out += '\n';
   }
   out += "# TYPE ";
-  out += name;
+  append_family_name(out, name);
   out += ' ';
   out += metric_type_name(type);
   out += '\n';
@@ -86,7 +88,7 @@ void append_family_header(std::string& out, std::string_view name, bool has_help
 void append_labels(std::string& out, std::span<const Label> labels, char separator) {
   for (const Label& label : labels) {
     out += separator;
-    out += label.name;
+    append_label_name(out, label.name);
     out += "=\"";
     out += label.value;
     out += '"';
@@ -95,11 +97,11 @@ void append_labels(std::string& out, std::span<const Label> labels, char separat
 }
 
 void append_sample(std::string& out, const Exposition& exposition, const Sample& sample) {
-  out += sample.name;
-  if (sample.label_count > 0) {
-    append_labels(out, exposition.labels_of(sample), '{');
-    out += '}';
-  }
+  const bool bare = is_metric_name(sample.name);
+  if (!bare) out += '{';
+  append_family_name(out, sample.name);
+  append_labels(out, exposition.labels_of(sample), bare ? '{' : ',');
+  if (!bare || sample.label_count > 0) out += '}';
   out += ' ';
   out += sample.value;
   out += '\n';
@@ -112,7 +114,7 @@ std::string format(const Exposition& exposition) {
       append_family_header(out, family.name, family.has_help, family.help, family.type);
     } else if (family.has_help) {
       out += "# HELP ";
-      out += family.name;
+      append_family_name(out, family.name);
       out += ' ';
       out += family.help;
       out += '\n';

@@ -25,6 +25,14 @@ void append_escaped(std::string& out, std::string_view raw, bool quotes) {
   }
 }
 
+void append_help(std::string& out, std::string_view name, std::string_view escaped_help) {
+  out += "# HELP ";
+  out += name;
+  out += ' ';
+  out += escaped_help;
+  out += '\n';
+}
+
 }  // namespace
 
 void append_escaped_label_value(std::string& out, std::string_view raw) {
@@ -71,15 +79,9 @@ double read_value(std::string_view text) {
 
 void append_family_header(std::string& out, std::string_view name, bool has_help,
                           std::string_view escaped_help, MetricType type) {
-  if (has_help) {
-    out += "# HELP ";
-    append_family_name(out, name);
-    out += ' ';
-    out += escaped_help;
-    out += '\n';
-  }
+  if (has_help) append_help(out, name, escaped_help);
   out += "# TYPE ";
-  append_family_name(out, name);
+  out += name;
   out += ' ';
   out += metric_type_name(type);
   out += '\n';
@@ -110,14 +112,12 @@ void append_sample(std::string& out, const Exposition& exposition, const Sample&
 std::string format(const Exposition& exposition) {
   std::string out;
   for (const Family& family : exposition.families) {
+    std::string name;
+    append_family_name(name, family.name);
     if (family.has_type) {
-      append_family_header(out, family.name, family.has_help, family.help, family.type);
+      append_family_header(out, name, family.has_help, family.help, family.type);
     } else if (family.has_help) {
-      out += "# HELP ";
-      append_family_name(out, family.name);
-      out += ' ';
-      out += family.help;
-      out += '\n';
+      append_help(out, name, family.help);
     }
     for (const Sample& sample : exposition.samples_of(family)) {
       append_sample(out, exposition, sample);

@@ -15,8 +15,8 @@ namespace bao_exporter {
 [[nodiscard]] std::string served_metric_name(std::string_view name);
 [[nodiscard]] std::string served_label_name(std::string_view name);
 
-// In quotes where it needs them.
+// The name as parse() reads it, in quotes where it needs them; of a family as in HELP and TYPE.
 void append_label_name(std::string& out, std::string_view name);
-void append_family_name(std::string& out, std::string_view name);  // as in HELP and TYPE
+void append_family_name(std::string& out, std::string_view name);
 
 }  // namespace bao_exporter

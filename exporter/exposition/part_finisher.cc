@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
-#include <tuple>
 
 namespace bao_exporter {
 
@@ -58,6 +57,13 @@ Family family_of(const FamilyRecord& record) {
           record.has_type, record.line_begin, record.line_count};
 }
 
+inline std::string_view PartFinisher::served_name(std::uint32_t family) const {
+  const PartStore& store = *part_.store_;
+  const FamilyRecord& record = store.families[family];
+  if (!record.is_renamed) return record.name;
+  return store.renamed.at(family);
+}
+
 void PartFinisher::run(const NodePart* previous) {
   PartStore& store = *part_.store_;
   part_.families_.clear();
@@ -67,7 +73,7 @@ void PartFinisher::run(const NodePart* previous) {
   part_.relabel_refused_ = 0;
   sort_families(previous);
   for (std::uint32_t i = 0; i < store.families.size(); ++i) {
-    judge(i);
+    if (store.families[i].fate == Fate::kUnknown) judge(i);
     count(store.families[i]);
   }
   list_families();
@@ -81,15 +87,8 @@ void PartFinisher::run(const NodePart* previous) {
   slice_own_text();
 }
 
-std::string_view PartFinisher::served_name(std::uint32_t family) const {
-  const PartStore& store = *part_.store_;
-  const FamilyRecord& record = store.families[family];
-  return record.is_renamed ? std::string_view(store.renamed.at(family)) : record.name;
-}
-
 void PartFinisher::judge(std::uint32_t family) const {
   FamilyRecord& record = part_.store_->families[family];
-  if (record.fate != Fate::kUnknown) return;
   if (is_reserved(plan_, served_name(family), record.type)) {
     record.fate = Fate::kReserved;
   } else if (is_leader_only(family)) {
@@ -171,11 +170,12 @@ void PartFinisher::sort_families(const NodePart* previous) {
     sorted = sorted && (i == 0 || served_name(i - 1) < served_name(i));
   }
   if (sorted) return;
-  const auto key = [&](std::uint32_t i) {
-    return std::make_tuple(served_name(i), store.families[i].is_renamed, i);
-  };
-  std::sort(order, order + count,
-            [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
+  std::sort(order, order + count, [&](std::uint32_t a, std::uint32_t b) {
+    const int names = served_name(a).compare(served_name(b));
+    if (names != 0) return names < 0;
+    const bool renamed = store.families[a].is_renamed;
+    return renamed == store.families[b].is_renamed ? a < b : !renamed;
+  });
 }
 
 void PartFinisher::list_families() {
@@ -186,8 +186,8 @@ void PartFinisher::list_families() {
     if (!is_listed(record)) continue;
     const std::string_view lines(store.out.data() + record.out_begin,
                                  record.out_end - record.out_begin);
-    part_.families_.push_back(
-        {served_name(i), record.help, lines, record.type, record.has_help, record.kept});
+    part_.families_.push_back({record.is_renamed ? served_name(i) : record.name, record.help, lines,
+                               record.type, record.has_help, record.kept});
   }
 }
 

@@ -110,14 +110,12 @@ void Pass::enter_family() {
   family = book.current();
   FamilyRecord& record = book.family();
   record.out_begin = store->out.size();
-  note_served_names();
+  if (record.is_renamed) note_served_names();
   begin_lines(rules_ || has_state_label(record));
 }
 
 void Pass::note_served_names() {
-  const FamilyRecord& record = book.family();
-  if (!record.is_renamed) return;
-  const std::string& name = store->renamed[family] = served_metric_name(record.name);
+  const std::string& name = store->renamed[family] = served_metric_name(book.family().name);
   for (std::size_t part = 0; part < kPartCount; ++part) {
     served_[part] = name;
     served_[part] += part_suffix(static_cast<Part>(part));

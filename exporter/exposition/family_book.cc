@@ -4,13 +4,13 @@
 #include <array>
 
 #include "bao_exporter/hash.h"
+#include "exposition/names.h"
 
 namespace bao_exporter {
 
 namespace {
 
 constexpr std::array<std::string_view, kPartCount> kSuffixes = {"", "_sum", "_count", "_bucket"};
-constexpr std::array<Part, 3> kSuffixed = {Part::kSum, Part::kCount, Part::kBucket};
 constexpr std::size_t kFirstRoom = 512;
 
 bool has_label(const SampleLine& sample, std::string_view name) {
@@ -180,7 +180,9 @@ FamilyRecord& FamilyBook::announce(std::string_view name, const char* line) {
     current_ = known;
     return family();
   }
-  return make(name, hash, line);
+  FamilyRecord& record = make(name, hash, line);
+  record.is_renamed = !is_metric_name(name);
+  return record;
 }
 
 FamilyRecord* FamilyBook::announce_open(std::string_view name, const char* line) {

@@ -2,6 +2,7 @@
 // its samples, names fit the TYPE, no name of samples in two families, and the limits on numbers.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -16,6 +17,7 @@ namespace bao_exporter {
 // What samples of a family may be called: its name, or that and a suffix.
 enum class Part : std::uint8_t { kBase, kSum, kCount, kBucket };
 inline constexpr std::size_t kPartCount = 4;
+inline constexpr std::array<Part, 3> kSuffixed = {Part::kSum, Part::kCount, Part::kBucket};
 [[nodiscard]] std::string_view part_suffix(Part part);
 [[nodiscard]] constexpr std::uint8_t part_bit(Part part) {
   return static_cast<std::uint8_t>(1U << static_cast<unsigned>(part));
@@ -28,7 +30,7 @@ inline constexpr std::size_t kPartCount = 4;
   return 0b0001;
 }
 
-enum class Fate : std::uint8_t { kUnknown, kServed, kReserved, kLeaderOnly };
+enum class Fate : std::uint8_t { kUnknown, kServed, kReserved, kLeaderOnly, kNameTaken };
 
 // What relabel rules made of a family.
 struct ByRules {
@@ -57,6 +59,7 @@ struct FamilyRecord {
   Fate fate = Fate::kUnknown;
   bool is_special = false;   // its lines can only be rendered with a look at all of them
   std::uint8_t removed = 0;  // which value of the removed label its samples have
+  bool is_renamed = false;   // it is served as served_metric_name()
   ByRules by_rules;
 };
 

@@ -28,8 +28,9 @@ Error error_at(std::string_view text, std::size_t line_begin, const Fault& fault
                                std::to_string(fault.column) + ": " + std::string(fault.what)};
 }
 
-Error duplicate_error(std::string_view text, std::size_t name_at) {
-  return error_in(text, name_at, ErrorCode::kDuplicateSeries, "this series was given before");
+Error duplicate_error(std::string_view text, std::size_t at) {
+  const std::size_t begin = text.find_first_not_of(" \t", line_begin_before(text, at));
+  return error_in(text, begin, ErrorCode::kDuplicateSeries, "this series was given before");
 }
 
 std::optional<Error> truncation(std::string_view text) {

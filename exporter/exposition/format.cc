@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "exposition/names.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -21,6 +23,14 @@ void append_escaped(std::string& out, std::string_view raw, bool quotes) {
       out += c;
     }
   }
+}
+
+void append_help(std::string& out, std::string_view name, std::string_view escaped_help) {
+  out += "# HELP ";
+  out += name;
+  out += ' ';
+  out += escaped_help;
+  out += '\n';
 }
 
 }  // namespace
@@ -69,13 +79,7 @@ double read_value(std::string_view text) {
 
 void append_family_header(std::string& out, std::string_view name, bool has_help,
                           std::string_view escaped_help, MetricType type) {
-  if (has_help) {
-    out += "# HELP ";
-    out += name;
-    out += ' ';
-    out += escaped_help;
-    out += '\n';
-  }
+  if (has_help) append_help(out, name, escaped_help);
   out += "# TYPE ";
   out += name;
   out += ' ';
@@ -86,7 +90,7 @@ void append_family_header(std::string& out, std::string_view name, bool has_help
 void append_labels(std::string& out, std::span<const Label> labels, char separator) {
   for (const Label& label : labels) {
     out += separator;
-    out += label.name;
+    append_label_name(out, label.name);
     out += "=\"";
     out += label.value;
     out += '"';
@@ -95,11 +99,11 @@ void append_labels(std::string& out, std::span<const Label> labels, char separat
 }
 
 void append_sample(std::string& out, const Exposition& exposition, const Sample& sample) {
-  out += sample.name;
-  if (sample.label_count > 0) {
-    append_labels(out, exposition.labels_of(sample), '{');
-    out += '}';
-  }
+  const bool bare = is_metric_name(sample.name);
+  if (!bare) out += '{';
+  append_family_name(out, sample.name);
+  append_labels(out, exposition.labels_of(sample), bare ? '{' : ',');
+  if (!bare || sample.label_count > 0) out += '}';
   out += ' ';
   out += sample.value;
   out += '\n';
@@ -108,14 +112,12 @@ void append_sample(std::string& out, const Exposition& exposition, const Sample&
 std::string format(const Exposition& exposition) {
   std::string out;
   for (const Family& family : exposition.families) {
+    std::string name;
+    append_family_name(name, family.name);
     if (family.has_type) {
-      append_family_header(out, family.name, family.has_help, family.help, family.type);
+      append_family_header(out, name, family.has_help, family.help, family.type);
     } else if (family.has_help) {
-      out += "# HELP ";
-      out += family.name;
-      out += ' ';
-      out += family.help;
-      out += '\n';
+      append_help(out, name, family.help);
     }
     for (const Sample& sample : exposition.samples_of(family)) {
       append_sample(out, exposition, sample);

@@ -16,8 +16,18 @@ using namespace text_rules;  // NOLINT(google-build-using-namespace): the byte r
 constexpr std::array<std::string_view, 5> kTypeNames = {"untyped", "counter", "gauge", "summary",
                                                         "histogram"};
 
+// What is said of a text in quotes.
+struct QuotedFaults {
+  std::string_view escape;
+  std::string_view unclosed;
+};
+constexpr QuotedFaults kLabelValue = {"an escape in a label value that is not \\\\, \\\" or \\n",
+                                      "a label value without closing quote"};
+constexpr QuotedFaults kQuotedName = {"an escape in a quoted name that is not \\\\, \\\" or \\n",
+                                      "a quoted name without closing quote"};
+
 // After the opening quote; takes the closing one.
-Verdict read_quoted(Cursor& cursor, std::string_view& out) {
+Verdict read_quoted(Cursor& cursor, const QuotedFaults& faults, std::string_view& out) {
   const std::string_view rest = cursor.rest();
   std::size_t i = 0;
   while (i < rest.size() && rest[i] != '"') {
@@ -28,20 +38,42 @@ Verdict read_quoted(Cursor& cursor, std::string_view& out) {
     const char escaped = i + 1 < rest.size() ? rest[i + 1] : '\0';
     if (escaped != '\\' && escaped != '"' && escaped != 'n') {
       cursor.advance(i);
-      return cursor.fault("an escape in a label value that is not \\\\, \\\" or \\n");
+      return cursor.fault(faults.escape);
     }
     i += 2;
   }
-  if (i >= rest.size()) return cursor.fault("a label value without closing quote");
+  if (i >= rest.size()) return cursor.fault(faults.unclosed);
   out = rest.substr(0, i);
   cursor.advance(i + 1);
   return std::nullopt;
 }
 
-Verdict read_label(Cursor& cursor, SampleLine& out) {
+// Takes both quotes.
+Verdict read_quoted_name(Cursor& cursor, std::string_view& out) {
+  const Cursor quote = cursor;
+  (void)cursor.take('"');
+  if (auto fault = read_quoted(cursor, kQuotedName, out)) return fault;
+  return out.empty() ? Verdict(quote.fault("an empty quoted name")) : std::nullopt;
+}
+
+// A label, or the metric's name in quotes: that stands anywhere among them.
+Verdict read_entry(Cursor& cursor, std::size_t labels_max, SampleLine& out) {
   Label label;
   const Cursor before = cursor;
-  label.name = cursor.take_name(is_label_start, is_label_byte);
+  if (cursor.peek() == '"') {
+    if (auto fault = read_quoted_name(cursor, label.name)) return fault;
+    cursor.skip_blanks();
+    if (cursor.peek() == ',' || cursor.peek() == '}') {
+      if (!out.sample.name.empty()) return before.fault("a second metric name");
+      out.sample.name = label.name;
+      return std::nullopt;
+    }
+  }
+  if (out.labels.size() == labels_max) {
+    return Fault{ErrorCode::kLimitLabels, before.column(),
+                 "more labels than limits.labels_per_sample_max"};
+  }
+  if (label.name.empty()) label.name = cursor.take_name(is_label_start, is_label_byte);
   if (label.name.empty()) return cursor.fault("a label name was expected");
   for (const Label& other : out.labels) {
     if (other.name == label.name) return before.fault("a label name given twice");
@@ -50,7 +82,7 @@ Verdict read_label(Cursor& cursor, SampleLine& out) {
   if (!cursor.take('=')) return cursor.fault("'=' was expected after a label name");
   cursor.skip_blanks();
   if (!cursor.take('"')) return cursor.fault("a quoted label value was expected");
-  if (auto fault = read_quoted(cursor, label.value)) return fault;
+  if (auto fault = read_quoted(cursor, kLabelValue, label.value)) return fault;
   out.labels.push_back(label);
   return std::nullopt;
 }
@@ -59,11 +91,7 @@ Verdict read_labels(Cursor& cursor, std::size_t labels_max, SampleLine& out) {
   for (;;) {
     cursor.skip_blanks();
     if (cursor.take('}')) return std::nullopt;
-    if (out.labels.size() == labels_max) {
-      return Fault{ErrorCode::kLimitLabels, cursor.column(),
-                   "more labels than limits.labels_per_sample_max"};
-    }
-    if (auto fault = read_label(cursor, out)) return fault;
+    if (auto fault = read_entry(cursor, labels_max, out)) return fault;
     cursor.skip_blanks();
     if (cursor.take(',')) continue;
     if (cursor.take('}')) return std::nullopt;
@@ -115,11 +143,13 @@ Verdict read_sample(Cursor cursor, std::size_t labels_max, SampleLine& out) {
   out.labels.clear();
   out.column = cursor.column();
   out.sample.name = cursor.take_name(is_name_start, is_name_byte);
-  if (out.sample.name.empty()) return cursor.fault("a metric name was expected");
+  const Fault unnamed = cursor.fault("a metric name was expected");
+  if (out.sample.name.empty() && cursor.peek() != '{') return unnamed;
   const bool separated = is_blank(cursor.peek());
   cursor.skip_blanks();
   if (cursor.take('{')) {
     if (auto fault = read_labels(cursor, labels_max, out)) return fault;
+    if (out.sample.name.empty()) return unnamed;
     cursor.skip_blanks();
   } else if (!separated) {
     return cursor.fault("a byte that no metric name can have");
@@ -140,7 +170,11 @@ Verdict read_announcement(Cursor& cursor, Announcement& out) {
   if (word != "HELP" && word != "TYPE") return std::nullopt;
   out.word = word == "HELP" ? Announcement::Word::kHelp : Announcement::Word::kType;
   cursor.skip_blanks();
-  out.name = cursor.take_name(is_name_start, is_name_byte);
+  if (cursor.peek() == '"') {
+    if (auto fault = read_quoted_name(cursor, out.name)) return fault;
+  } else {
+    out.name = cursor.take_name(is_name_start, is_name_byte);
+  }
   if (out.name.empty() || (!cursor.at_end() && !is_blank(cursor.peek()))) {
     return cursor.fault("HELP and TYPE need a metric name");
   }

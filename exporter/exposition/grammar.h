@@ -47,10 +47,10 @@ class Cursor {
 
 struct SampleLine {
   Sample sample;
-  std::size_t column = 1;  // of its name
+  std::size_t column = 1;  // where it begins
   std::vector<Label> labels;
 };
-// From the name to the end of the line.
+// From the name, or the brace that has it, to the end of the line.
 [[nodiscard]] Verdict read_sample(Cursor cursor, std::size_t labels_max, SampleLine& out);
 // The same for a line that is known to be one.
 void read_known_sample(std::string_view line, SampleLine& out);

@@ -10,6 +10,7 @@
 #include "bao_exporter/exposition.h"
 #include "bao_exporter/format.h"
 #include "bao_exporter/hash.h"
+#include "exposition/names.h"
 #include "exposition/open_metrics_rules.h"
 
 namespace bao_exporter {
@@ -92,11 +93,15 @@ class Writer {
 
   void write_header(const Family& family, std::string_view name, std::string_view type) {
     if (family.has_help && !family.help.empty()) {
-      out_.append("# HELP ").append(name).append(" ");
+      out_ += "# HELP ";
+      append_family_name(out_, name);
+      out_ += ' ';
       for (const char c : family.help) out_.append(c == '"' ? "\\" : "").push_back(c);
       out_ += '\n';
     }
-    out_.append("# TYPE ").append(name).append(" ").append(type).append("\n");
+    out_ += "# TYPE ";
+    append_family_name(out_, name);
+    out_.append(" ").append(type).append("\n");
   }
 
   void write_as_it_is(const Family& family) {

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "bao_exporter/format.h"
+#include "exposition/names.h"
 
 namespace bao_exporter {
 
@@ -26,6 +27,7 @@ bool OutLabels::assign(std::span<const Label> labels, bool state_label) {
       out_.push_back({new_name(label.name), label.value});
     }
   }
+  ambiguous |= rename_quoted();
   for (Label& label : out_) {
     if (!is_reserved_label(plan_, label.name) || is_rename_target(label.name)) continue;
     label.name = exported(label.name);
@@ -78,12 +80,29 @@ bool OutLabels::is_rename_target(std::string_view name) const {
                      [&](const auto& rename) { return name.data() == rename.second.data(); });
 }
 
+bool OutLabels::has(std::string_view name) const {
+  return std::any_of(out_.begin(), out_.end(),
+                     [&](const Label& label) { return label.name == name; });
+}
+
+// Names that only quotes allow, in an order that is not the sender's. False: there are none.
+bool OutLabels::rename_quoted() {
+  std::vector<Label*> quoted;
+  for (Label& label : out_) {
+    if (!is_label_name(label.name)) quoted.push_back(&label);
+  }
+  std::sort(quoted.begin(), quoted.end(),
+            [](const Label* a, const Label* b) { return a->name < b->name; });
+  for (Label* label : quoted) {
+    const std::string_view served = made_.emplace_back(served_label_name(label->name));
+    label->name = has(served) ? exported(served) : served;
+  }
+  return !quoted.empty();
+}
+
 std::string_view OutLabels::exported(std::string_view name) {
   std::string made = "exported_" + std::string(name);
-  while (std::any_of(out_.begin(), out_.end(),
-                     [&](const Label& label) { return label.name == made; })) {
-    made.insert(0, "exported_");
-  }
+  while (has(made)) made.insert(0, "exported_");
   return made_.emplace_back(std::move(made));
 }
 

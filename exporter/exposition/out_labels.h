@@ -33,6 +33,8 @@ class OutLabels {
  private:
   [[nodiscard]] std::string_view new_name(std::string_view name) const;
   [[nodiscard]] bool is_rename_target(std::string_view name) const;
+  [[nodiscard]] bool has(std::string_view name) const;
+  bool rename_quoted();
   std::string_view exported(std::string_view name);
 
   const RelabelPlan& plan_;

@@ -14,12 +14,17 @@ class PartFinisher {
   void run(const NodePart* previous);
 
  private:
-  void judge(FamilyRecord& record) const;
+  void judge(std::uint32_t family) const;
   void count(const FamilyRecord& record);
   void sort_families(const NodePart* previous);
   void list_families();
   void slice_own_text();
-  [[nodiscard]] bool is_in_own_text(const FamilyRecord& record) const;
+  [[nodiscard]] std::string_view served_name(std::uint32_t family) const;
+  [[nodiscard]] bool is_leader_only(std::uint32_t family) const;
+  [[nodiscard]] bool is_in_own_text(std::uint32_t family) const;
+  [[nodiscard]] bool is_name_taken(std::uint32_t family) const;
+  [[nodiscard]] bool has_rival(std::uint32_t family, std::string_view name,
+                               std::uint8_t parts) const;
 
   NodePart& part_;
   const RelabelPlan& plan_;

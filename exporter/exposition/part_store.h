@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,10 +34,11 @@ struct PartStore {
   std::string body;
   Pod<char> out;  // with kSlack bytes of room behind what is there
   Pod<LineRecord> lines;
-  Pod<FamilyRecord> families;        // in the order of the body
-  Pod<Stamp> stamps;                 // in the order of the body
-  Pod<std::uint32_t> order;          // of families, by name
-  std::vector<std::string> removed;  // values of the removed label; the first is empty
+  Pod<FamilyRecord> families;                    // in the order of the body
+  Pod<Stamp> stamps;                             // in the order of the body
+  Pod<std::uint32_t> order;                      // of families, by name
+  std::map<std::uint32_t, std::string> renamed;  // served names of families whose own need quotes
+  std::vector<std::string> removed;              // values of the removed label; the first is empty
   ParseLimits limits;
   std::uint64_t plan = 0;  // which one: PlanImage::number
 

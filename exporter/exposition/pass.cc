@@ -5,6 +5,7 @@
 
 #include "bao_exporter/hash.h"
 #include "exposition/fault_text.h"
+#include "exposition/names.h"
 #include "exposition/text_rules.h"
 
 namespace bao_exporter {
@@ -26,6 +27,7 @@ void Pass::begin(PartStore& to, PlanImage& image) {
   to.lines.clear();
   to.families.clear();
   to.stamps.clear();
+  to.renamed.clear();
   to.removed.resize(1);
   to.plan = image.number();
   book.begin(at, to.families, to.limits, image.plan().hash_seed);
@@ -82,6 +84,7 @@ bool Pass::take_header(bool help, std::string_view name, std::string_view said, 
 bool Pass::open_part(Part part) {
   FamilyRecord& record = book.family();
   if ((parts_of(record.type) & part_bit(part)) == 0 || !plan->is_plain()) return false;
+  if (record.is_renamed) return false;
   const std::uint32_t from = heads.size();
   const std::string_view suffix = part_suffix(part);
   const std::string& identity = plan->plan().identity;
@@ -107,8 +110,29 @@ void Pass::enter_family() {
   family = book.current();
   FamilyRecord& record = book.family();
   record.out_begin = store->out.size();
-  const auto& has_state_label = plan->plan().has_state_label;
-  begin_lines(rules_ || (has_state_label && has_state_label(record.name)));
+  if (record.is_renamed) note_served_names();
+  begin_lines(rules_ || has_state_label(record));
+}
+
+void Pass::note_served_names() {
+  const std::string& name = store->renamed[family] = served_metric_name(book.family().name);
+  for (std::size_t part = 0; part < kPartCount; ++part) {
+    served_[part] = name;
+    served_[part] += part_suffix(static_cast<Part>(part));
+  }
+}
+
+bool Pass::has_state_label(const FamilyRecord& record) const {
+  const auto& has_it = plan->plan().has_state_label;
+  return has_it && (has_it(record.name) || (record.is_renamed && has_it(served_[0])));
+}
+
+std::string_view Pass::served_name(const FamilyRecord& record, std::string_view sample) const {
+  if (!record.is_renamed) return sample;
+  const std::string_view suffix = sample.substr(record.name.size());
+  std::size_t part = 0;
+  while (part_suffix(static_cast<Part>(part)) != suffix) ++part;
+  return served_[part];
 }
 
 void Pass::begin_lines(bool special) {
@@ -144,7 +168,7 @@ void Pass::render_plainly(const SampleLine& line) {
   if (fresh) record.head_end = static_cast<std::uint32_t>(at - text.data());
   fresh = false;
   scratch_.clear();
-  labels_->append_head(scratch_, sample.name);
+  labels_->append_head(scratch_, served_name(record, sample.name));
   LineRecord entry;
   entry.hash = series::hash_of(sample.name, line.labels, plan->plan().hash_seed);
   entry.at = static_cast<std::uint32_t>(at - text.data());

@@ -114,6 +114,11 @@ struct Pass {
  private:
   void enter_family();
   void begin_lines(bool special);
+  void note_served_names();
+  [[nodiscard]] bool has_state_label(const FamilyRecord& record) const;
+  // What a sample of the family is called where it is served.
+  [[nodiscard]] std::string_view served_name(const FamilyRecord& record,
+                                             std::string_view sample) const;
   [[nodiscard]] bool claim_known(Part part, std::string_view name);
   [[nodiscard]] bool has_new_twice(const FamilyRecord& record);
   [[nodiscard]] bool finish_family(FamilyRecord& record);
@@ -128,8 +133,9 @@ struct Pass {
   void append(std::string_view piece);
   void read_line(const LineRecord& line, SampleLine& out) const;
 
-  SampleLine line_;  // that is being taken
-  SampleLine one_;   // of lines that were
+  std::array<std::string, kPartCount> served_;  // where the family is renamed: names of its parts
+  SampleLine line_;                             // that is being taken
+  SampleLine one_;                              // of lines that were
   SampleLine other_;
   std::string scratch_;
   std::optional<OutLabels> labels_;

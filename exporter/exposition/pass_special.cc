@@ -18,8 +18,7 @@ void Pass::begin_rules() {
 // False: there is no room for what the rules make of it.
 bool Pass::render_special(FamilyRecord& record) {
   OutLabels labels(plan->plan());
-  const auto& has_state_label = plan->plan().has_state_label;
-  const bool state_label = has_state_label && has_state_label(record.name);
+  const bool state_label = has_state_label(record);
   const std::vector<bool> kept = lines_to_keep(record, state_label);
   store->out.set_size(record.out_begin);
   if (rules_) {
@@ -36,7 +35,7 @@ bool Pass::render_special(FamilyRecord& record) {
     read_line(line, one_);
     labels.assign(one_.labels, state_label);
     scratch_.clear();
-    labels.append_head(scratch_, one_.sample.name);
+    labels.append_head(scratch_, served_name(record, one_.sample.name));
     line.out_prefix = static_cast<std::uint32_t>(scratch_.size());
     scratch_ += one_.sample.value;
     scratch_ += '\n';
@@ -49,7 +48,7 @@ bool Pass::render_special(FamilyRecord& record) {
 bool Pass::render_by_rules(FamilyRecord& record, const std::vector<bool>& kept, bool state_label) {
   OutLabels labels(plan->plan());
   const std::uint64_t refused = rules_->refused();
-  rules_->begin(record.name, record.type);
+  rules_->begin(served_name(record, record.name), record.type);
   for (std::uint32_t i = 0; i < record.line_count; ++i) {
     LineRecord& line = store->lines[record.line_begin + i];
     line.out_at = store->out.size();
@@ -57,7 +56,8 @@ bool Pass::render_by_rules(FamilyRecord& record, const std::vector<bool>& kept, 
     if (!kept.empty() && !kept[i]) continue;
     read_line(line, one_);
     labels.assign(one_.labels, state_label);
-    if (rules_->add(one_.sample.name, labels.labels(), one_.sample.value)) line.out_prefix = 0;
+    const std::string_view name = served_name(record, one_.sample.name);
+    if (rules_->add(name, labels.labels(), one_.sample.value)) line.out_prefix = 0;
   }
   scratch_.clear();
   const RelabelledFamily::Outcome outcome = rules_->finish(scratch_);

@@ -40,6 +40,7 @@ bool Pass::enter_known_family(const FamilyRecord& old) {
   family = book.current();
   ++known_;
   at += bytes;
+  if (record.is_renamed) note_served_names();
   begin_lines(old.is_special);
   is_changed = false;
   new_lines.clear();

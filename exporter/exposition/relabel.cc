@@ -9,6 +9,7 @@
 #include "exposition/label_set.h"
 #include "exposition/letter_case.h"
 #include "exposition/md5.h"
+#include "exposition/names.h"
 #include "exposition/relabel_rule.h"
 
 namespace bao_exporter {

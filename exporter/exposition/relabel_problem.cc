@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "bao_exporter/relabel.h"
+#include "exposition/names.h"
 #include "exposition/relabel_rule.h"
 #include "exposition/relabel_template.h"
 #include "exposition/text_rules.h"
@@ -118,11 +119,6 @@ Problem problem_of_regex(const RelabelRule& rule, const RelabelBounds& bounds,
 }
 
 }  // namespace
-
-bool is_label_name(std::string_view name) {
-  return !name.empty() && text_rules::is_label_start(name.front()) &&
-         std::all_of(name.begin(), name.end(), text_rules::is_label_byte);
-}
 
 std::optional<RelabelProblem> Relabel::problem_of(const RelabelRule& rule,
                                                   const RelabelBounds& bounds,

@@ -20,7 +20,4 @@ struct CompiledRule {
   RelabelTemplate replacement;
 };
 
-// True for what the text format 0.0.4 allows as the name of a label.
-[[nodiscard]] bool is_label_name(std::string_view name);
-
 }  // namespace bao_exporter

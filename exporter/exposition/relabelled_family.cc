@@ -7,7 +7,6 @@
 #include "bao_exporter/format.h"
 #include "bao_exporter/hash.h"
 #include "exposition/relabel_rule.h"
-#include "exposition/text_rules.h"
 
 namespace bao_exporter {
 
@@ -26,19 +25,6 @@ std::vector<std::pair<std::string, std::string>> read_pairs(std::string_view tex
     text.remove_prefix(std::min(text.size(), end + 2));  // the quote and the comma
   }
   return pairs;
-}
-
-// A name that needs quotes stands here with its escapes, as an Exposition has it.
-void append_label_name(std::string& out, std::string_view name) {
-  const bool bare = is_label_name(name);
-  if (!bare) out += '"';
-  out += name;
-  if (!bare) out += '"';
-}
-
-bool is_bare_metric_name(std::string_view name) {
-  return !name.empty() && text_rules::is_name_start(name.front()) &&
-         std::all_of(name.begin(), name.end(), text_rules::is_name_byte);
 }
 
 struct MixedHash {
@@ -135,7 +121,7 @@ RelabelledFamily::Extent RelabelledFamily::write_labels() {
   const std::size_t from = texts_.size();
   for (const LabelSet::Entry& entry : noted_) {
     if (texts_.size() > from) texts_ += ',';
-    append_label_name(texts_, entry.name);
+    texts_ += entry.name;
     texts_ += "=\"";
     append_escaped_label_value(texts_, entry.value);
     texts_ += '"';
@@ -261,19 +247,11 @@ void RelabelledFamily::merge_parts(Outcome& outcome) {
 }
 
 void RelabelledFamily::write_series_text(std::string& out, const Line& line) const {
-  const bool bare = is_bare_metric_name(line.name);
-  if (bare) out += line.name;
+  out += line.name;
   char separator = '{';
-  const auto begin_one = [&] { out += std::exchange(separator, ','); };
-  if (!bare) {
-    begin_one();
-    out += '"';
-    out += line.name;
-    out += '"';
-  }
   for (const std::string_view labels : {identity_, text_of(line.labels)}) {
     if (labels.empty()) continue;
-    begin_one();
+    out += std::exchange(separator, ',');
     out += labels;
   }
   if (separator == ',') out += '}';

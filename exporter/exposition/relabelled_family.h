@@ -43,7 +43,8 @@ class RelabelledFamily {
   RelabelledFamily(const Relabel& rules, std::string_view identity, std::uint64_t hash_seed);
 
   void begin(std::string_view name, MetricType type);
-  // Labels as they leave the plan, which may end with the call; name and value must live on. False:
+  // Name and labels as they leave the plan: none needs quotes. Labels may end with the call; name
+  // and value must live on. False:
   // a rule drops the sample. Where nothing is merged, finish() writes a line for each other one, in
   // the order they came, each with its value as it was.
   bool add(std::string_view name, std::span<const Label> labels, std::string_view value);

@@ -6,7 +6,9 @@
 // Source of the grammar: Prometheus' "Exposition formats" document, text format 0.0.4, read
 // strictly: the lines of a family stand together, HELP and TYPE at most once and before its
 // samples, names of samples fit the TYPE, no series twice, no byte that is not UTF-8, a newline at
-// the end.
+// the end. Names may stand in quotes, as Prometheus 3 reads them: the metric's anywhere in the
+// braces, labels', and after HELP and TYPE. An Exposition has what is between the quotes, with its
+// escapes (\\ \" \n) as they stood; equal bytes are equal names, and {"a"} is a.
 //
 // Lifetime: all views point into the caller's `text`, which must outlive the Exposition.
 // Threads: parse() has no state; an Exposition is immutable once it is shared.

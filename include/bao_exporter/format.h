@@ -25,11 +25,12 @@ void append_value(std::string& out, double value);
 // `le` may be anything).
 [[nodiscard]] double read_value(std::string_view text);
 
-// `# HELP` (when `has_help`) and `# TYPE`; `escaped_help` is written as it is.
+// `# HELP` (when `has_help`) and `# TYPE`; `name` and `escaped_help` are written as they are.
 void append_family_header(std::string& out, std::string_view name, bool has_help,
                           std::string_view escaped_help, MetricType type);
 
-// name="value" pairs as they were sent: `separator` before the first, commas before the others.
+// name="value" pairs as they were sent, names in quotes where they need them: `separator` before
+// the first, commas before the others.
 void append_labels(std::string& out, std::span<const Label> labels, char separator);
 
 // One line, without timestamp. `sample` is one of `exposition`.

@@ -37,7 +37,9 @@ using DropCounts = std::array<std::uint64_t, kDropCauseCount>;
 // How the samples of one source become ours. Applies to the labels as sent, in this order:
 // `removed_label` goes, `renamed_labels` get their new name, and a label that is reserved (or
 // starts with "__") gets "exported_" before its name, again until no other label of the sample has
-// it.
+// it. Names in quotes are taken with an underscore for each character that needs them: a label's
+// before it is asked whether it is reserved (one that has another's name then gets "exported_",
+// too), a family's for reserved_family_prefixes; of leader_only and has_state_label either name.
 struct RelabelPlan {
   std::string identity;  // rendered labels put before the others: cluster="prod",node_name="a"
   std::string removed_label;
@@ -63,7 +65,7 @@ struct RelabelPlan {
     const std::vector<std::pair<std::string_view, std::string_view>>& labels);
 
 struct FamilyPart {
-  std::string_view name;
+  std::string_view name;  // as it is served: without quotes
   std::string_view help;
   std::string_view lines;  // whole rendered lines, in the order they were sent
   MetricType type = MetricType::kUntyped;
@@ -78,7 +80,9 @@ class NodePart {
   // Reads a body strictly, as parse() does and with its errors (and kTooLarge: a body of 4 GB, or
   // one of which relabel rules make more than 2 GB), and renders every sample that the plan keeps,
   // with its value byte for byte. Two samples that the plan makes equal: the one whose
-  // removed_label had a value stays (else the first), the other is dropped and counted.
+  // removed_label had a value stays (else the first), the other is dropped and counted. A family in
+  // quotes that would be served by another's name, or have samples of one, is dropped:
+  // kTypeConflict.
   [[nodiscard]] static Result<std::shared_ptr<const NodePart>> build(std::string body,
                                                                      const ParseLimits& limits,
                                                                      const RelabelPlan& plan);

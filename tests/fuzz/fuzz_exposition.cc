@@ -7,6 +7,7 @@
 #include "bao_exporter/gzip.h"
 #include "bao_exporter/merge.h"
 #include "bao_exporter/outcome.h"
+#include "exposition/names.h"
 #include "fuzz/fuzz_target.h"
 #include "reference/differ.h"
 
@@ -47,8 +48,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto again = parse(out, {}, kSeed + 1);
   require(again.ok());
   for (const Sample& sample : again.value().samples) {
+    require(is_metric_name(sample.name));
     int identities = 0;
     for (const Label& label : again.value().labels_of(sample)) {
+      require(is_label_name(label.name));
       identities += label.name == "cluster" && label.value == "c" ? 1 : 0;
       identities += label.name == "node_name" ? 1 : 0;
       require(!label.name.starts_with("__"));

@@ -31,6 +31,20 @@ std::multiset<std::string> lines_of(const Exposition& exposition) {
   return lines;
 }
 
+// The name that the text begins with, in quotes or not; it goes.
+std::string_view take_name(std::string_view& text) {
+  const bool quoted = text.starts_with('"');
+  if (quoted) text.remove_prefix(1);
+  std::size_t end = 0;
+  while (end < text.size() && text[end] != '"' &&
+         (quoted || (text[end] != '{' && text[end] != ' '))) {
+    end += text[end] == '\\' ? 2 : 1;
+  }
+  const std::string_view name = text.substr(0, end);
+  text.remove_prefix(end + (quoted ? 1 : 0));
+  return name;
+}
+
 bool belongs(std::string_view sample, std::string_view family, std::string_view type) {
   if (!sample.starts_with(family)) return false;
   const std::string_view suffix = sample.substr(family.size());
@@ -64,13 +78,14 @@ class Reader {
       take_type(line.substr(7));
     } else {
       require(!line.empty() && line.front() != '#' && !type_.empty());
-      require(belongs(line.substr(0, line.find_first_of("{ ")), family_, type_));
+      std::string_view rest = line.substr(line.starts_with("{\"") ? 1 : 0);
+      require(belongs(take_name(rest), family_, type_));
       samples_.insert(std::string(line));
     }
   }
   void take_help(std::string_view rest) {
-    helped_ = rest.substr(0, rest.find(' '));
-    std::string_view help = rest.substr(rest.find(' ') + 1);
+    helped_ = take_name(rest);
+    const std::string_view help = rest.substr(1);
     for (std::size_t i = 0; i < help.size(); ++i) {
       require(help[i] != '"');
       if (help[i] != '\\') continue;
@@ -79,8 +94,8 @@ class Reader {
     }
   }
   void take_type(std::string_view rest) {
-    family_ = rest.substr(0, rest.find(' '));
-    type_ = rest.substr(rest.find(' ') + 1);
+    family_ = take_name(rest);
+    type_ = rest.substr(1);
     require(helped_.empty() || helped_ == family_);
     helped_.clear();
     static const std::map<std::string, std::vector<std::string>, std::less<>> kSuffixes = {

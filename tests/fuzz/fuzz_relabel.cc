@@ -6,6 +6,7 @@
 #include "bao_exporter/config.h"
 #include "bao_exporter/format.h"
 #include "bao_exporter/outcome.h"
+#include "exposition/names.h"
 #include "fuzz/fuzz_target.h"
 
 namespace {
@@ -46,8 +47,10 @@ void check(const std::string& out) {
   const auto again = parse(out, {}, kSeed + 1);
   require(again.ok());
   for (const Sample& sample : again.value().samples) {
+    require(is_metric_name(sample.name));
     int identities = 0;
     for (const Label& label : again.value().labels_of(sample)) {
+      require(is_label_name(label.name));
       if (label.name == "cluster") identities += label.value == "c" ? 1 : 100;
       if (label.name == "node_name") identities += label.value == "a\\\"" ? 1 : 100;
       require(!label.name.starts_with("__") && label.name != "job" && label.name != "instance");

@@ -17,6 +17,11 @@ constexpr string_view kQuotedNames[] = {"a.b", "a", "b\\\"c", "d\\\\", "e\\nf", 
                                         "a b", "{", "b",      "a}",    "le",    "x,"};
 constexpr string_view kLabels[] = {"l",   "m",  "cluster", "job",      "instance", "node_name",
                                    "_x9", "le", "zone",    "quantile", "__name__", "exported_job"};
+// Only quotes allow these; without them some are names of others.
+constexpr string_view kOddNames[] = {"a.b", "a b",     "a.sum", "a\\\\sum", "a.b_sum",   "b count",
+                                     "9",   "a.b.sum", "x\\ny", "é",        "vault.get", "_."};
+constexpr string_view kOddLabels[] = {"l.x", "l x",  "l_x",      "node.name", "node-name", "job",
+                                      "9",   "\\\"", "_.role__", "l:x",       "é",         "le.x"};
 constexpr string_view kTexts[] = {
     "",  "0.5", "+Inf", "a\\\"b",           "\\\\", "\\n", "é",   "{x=\\\"", "1",    "},",
     " ", "#",   "1.0",  "\xF0\x9F\x8D\xBA", "sys/", "lab", "lab", "0.99",    "\\\\n"};
@@ -65,8 +70,17 @@ void blanks(std::string& out, Random& random, bool needed) {
   if (random.one_in(25)) out += random.one_in(2) ? " " : "\t ";
 }
 
-void bare_or_quoted(std::string& out, string_view name, Random& random) {
-  if (random.one_in(kMany)) {
+bool needs_quotes(string_view name, bool label) {
+  if (label && name.find(':') != string_view::npos) return true;
+  constexpr string_view kFirst = "_:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  return kFirst.find(name.front()) == string_view::npos ||
+         name.find_first_not_of(std::string(kFirst) + "0123456789") != string_view::npos;
+}
+
+void bare_or_quoted(std::string& out, string_view name, bool label, Random& random) {
+  if (needs_quotes(name, label)) {
+    out.append("\"").append(name).append("\"");
+  } else if (random.one_in(kMany)) {
     out.append("\"").append(random.one_in(2) ? name : random.pick(kQuotedNames)).append("\"");
   } else {
     out += name;
@@ -74,7 +88,7 @@ void bare_or_quoted(std::string& out, string_view name, Random& random) {
 }
 
 void label(std::string& out, string_view name, string_view value, Random& random) {
-  bare_or_quoted(out, name, random);
+  bare_or_quoted(out, name, true, random);
   blanks(out, random, false);
   out += '=';
   blanks(out, random, false);
@@ -98,7 +112,8 @@ void labels(std::string& out, string_view quoted, string_view must, Random& rand
     comma();
     out.append("\"").append(quoted).append("\"");
   }
-  const std::size_t offset = random.below(std::size(kLabels));
+  const auto& names = random.one_in(8) ? kOddLabels : kLabels;
+  const std::size_t offset = random.below(std::size(names));
   for (std::size_t i = 0; i <= count; ++i) {
     if (i == place && !must.empty() && !random.one_in(kMany)) {
       comma();
@@ -106,7 +121,7 @@ void labels(std::string& out, string_view quoted, string_view must, Random& rand
     }
     if (i == count) break;
     comma();
-    string_view name = kLabels[(offset + i) % std::size(kLabels)];
+    string_view name = names[(offset + i) % std::size(names)];
     if (name == must && !random.one_in(kMany)) name = "other";
     label(out, name, random.pick(kTexts), random);
   }
@@ -116,7 +131,9 @@ void labels(std::string& out, string_view quoted, string_view must, Random& rand
 
 void sample(std::string& out, string_view name, string_view must, Random& random) {
   blanks(out, random, false);
-  if (random.one_in(kMany)) {
+  if (needs_quotes(name, false)) {
+    labels(out, name, must, random);
+  } else if (random.one_in(kMany)) {
     labels(out, random.one_in(2) ? name : random.pick(kQuotedNames), must, random);
   } else {
     out += name;
@@ -140,7 +157,7 @@ void announcement(std::string& out, string_view word, string_view name, string_v
   blanks(out, random, true);
   out += word;
   blanks(out, random, true);
-  bare_or_quoted(out, name, random);
+  bare_or_quoted(out, name, false, random);
   blanks(out, random, true);
   out += rest;
   if (random.one_in(kMany)) blanks(out, random, true);
@@ -187,8 +204,10 @@ std::string grammar_body(Random& random) {
   std::string out;
   const std::size_t first = random.below(std::size(kNames));
   for (std::size_t i = random.below(5) + random.below(3); i > 0; --i) {
-    const bool known = random.one_in(kMany);
-    family(out, known ? random.pick(kNames) : kNames[(first + i) % std::size(kNames)], random);
+    string_view name = kNames[(first + i) % std::size(kNames)];
+    if (random.one_in(kMany)) name = random.pick(kNames);
+    if (random.one_in(8)) name = random.pick(kOddNames);
+    family(out, name, random);
     if (random.one_in(20)) out += random.pick(kOddities);
   }
   return out;

@@ -14,14 +14,10 @@
 
 namespace reference {
 
-// False until bao_exporter::parse reads quoted names. Texts in which the reference parser met one
-// are then not compared but counted, as Counts::quoted_names.
-inline constexpr bool kExporterReadsQuotedNames = false;
-
 struct Counts {
   std::uint64_t runs = 0;
   std::uint64_t accepted = 0;
-  std::uint64_t quoted_names = 0;  // of the runs: read by the reference parser only
+  std::uint64_t quoted_names = 0;  // of the accepted ones: with a name in quotes
   std::uint64_t differences = 0;
 };
 
@@ -33,7 +29,8 @@ struct Counts {
 
 // Every way of the exporter to read a text: parse(), the part of a first poll, by each instruction
 // set in turn, and the part of a poll that is compared with the one before, which is the last text
-// it took. Threads: one at a time.
+// it took. What is served of a text with quoted names is read, too: it has none. Threads: one at a
+// time.
 class Differ {
  public:
   explicit Differ(std::uint64_t hash_seed);

@@ -37,7 +37,7 @@ class Clock {
 
 void print(const char* what, const Counts& now, const Counts& before, const Clock& clock) {
   std::printf(
-      "%s: %llu runs, %llu accepted, %llu with quoted names (reference only), "
+      "%s: %llu runs, %llu accepted, of those %llu with quoted names, "
       "%llu differences; %.1f s\n",
       what, static_cast<unsigned long long>(now.runs - before.runs),
       static_cast<unsigned long long>(now.accepted - before.accepted),

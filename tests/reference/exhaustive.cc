@@ -37,6 +37,10 @@ constexpr std::array kFrames = {
     Frame{"{", "\n"},
     Frame{"{\"", "\n"},
     Frame{"{\"a\"", " 1\n"},
+    Frame{"a{\"", "\"=\"1\"} 1\n"},
+    Frame{"a{a_=\"1\"} 1\na{\"a", "\"=\"1\"} 1\n"},
+    Frame{"a_e 1\n{\"a", "\"} 1\n"},
+    Frame{"# TYPE ", "\" gauge\n"},
 };
 
 class AllTexts {

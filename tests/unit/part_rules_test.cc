@@ -2,6 +2,8 @@
 // compared with the one before against one that is not.
 #include <algorithm>
 #include <array>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +15,7 @@
 #include "bao_exporter/outcome.h"
 #include "catch.h"
 #include "exposition/isa.h"
+#include "exposition/names.h"
 #include "exposition/out_labels.h"
 #include "exposition/pass.h"
 #include "exposition/relabelled_family.h"
@@ -69,6 +72,7 @@ class PlainRendering {
       : plan_(plan), rules_(*plan.relabel, plan.identity, plan.hash_seed) {}
 
   std::string run(const std::string& body, const Exposition& exposition) {
+    for (const Family& family : exposition.families) claim(family);
     for (const Family& family : exposition.families) add(exposition, family);
     std::string out = std::to_string(samples_) + " of " + std::to_string(body.size());
     for (const std::uint64_t count : dropped_) out += " " + std::to_string(count);
@@ -78,10 +82,45 @@ class PlainRendering {
   }
 
  private:
+  // Of families that are served by one name, the first of those that it is their own of, or else
+  // the first.
+  void claim(const Family& family) {
+    const std::string name = served_metric_name(family.name);
+    const auto [at, is_new] = owners_.try_emplace(name, &family);
+    if (!is_new && family.name == name) at->second = &family;
+  }
+
+  std::vector<std::string> names_of(const Family& family) const {
+    const std::string name = served_metric_name(family.name);
+    if (family.type == MetricType::kSummary) return {name, name + "_sum", name + "_count"};
+    if (family.type != MetricType::kHistogram) return {name};
+    return {name, name + "_sum", name + "_count", name + "_bucket"};
+  }
+
+  bool is_taken(const Family& family) const {
+    const std::vector<std::string> ours = names_of(family);
+    if (family.name == ours.front()) return false;
+    return std::any_of(owners_.begin(), owners_.end(), [&](const auto& owner) {
+      const Family& other = *owner.second;
+      const bool renamed = other.name != owner.first;
+      if (&other == &family || (renamed && &other > &family)) return false;
+      const std::vector<std::string> theirs = names_of(other);
+      return std::find_first_of(ours.begin(), ours.end(), theirs.begin(), theirs.end()) !=
+             ours.end();
+    });
+  }
+
+  bool either(const Family& family, const auto& question) const {
+    Family renamed = family;
+    const std::string name = served_metric_name(family.name);
+    renamed.name = name;
+    return question && (question(family) || question(renamed));
+  }
+
   bool is_reserved(const Family& family) const {
     const bool suffixed =
         family.type == MetricType::kSummary || family.type == MetricType::kHistogram;
-    const std::string longer = std::string(family.name) + (suffixed ? "_" : "");
+    const std::string longer = served_metric_name(family.name) + (suffixed ? "_" : "");
     return std::any_of(plan_.reserved_family_prefixes.begin(), plan_.reserved_family_prefixes.end(),
                        [&](const std::string& prefix) { return longer.starts_with(prefix); });
   }
@@ -92,18 +131,24 @@ class PlainRendering {
 
   void add(const Exposition& exposition, const Family& family) {
     if (is_reserved(family)) return drop(DropCause::kReservedName, family.sample_count);
-    if (plan_.leader_only && plan_.leader_only(family)) {
+    if (either(family, plan_.leader_only)) {
       return drop(DropCause::kLeaderOnly, family.sample_count);
     }
-    const bool state_label = plan_.has_state_label && plan_.has_state_label(family.name);
+    if (is_taken(family)) return drop(DropCause::kTypeConflict, family.sample_count);
+    const std::function<bool(const Family&)> has_state_label = [&](const Family& one) {
+      return plan_.has_state_label(one.name);
+    };
+    const bool state_label = either(family, has_state_label);
     const std::vector<const Sample*> kept = without_twins(exposition, family, state_label);
     std::string lines;
     OutLabels labels(plan_);
-    rules_.begin(family.name, family.type);
+    std::deque<std::string> names = {served_metric_name(family.name)};
+    rules_.begin(names.front(), family.type);
     for (const Sample* sample : kept) {
       labels.assign(exposition.labels_of(*sample), state_label);
-      rules_.add(sample->name, labels.labels(), sample->value);
-      labels.append_head(lines, sample->name);
+      const std::string& name = names.emplace_back(served_metric_name(sample->name));
+      rules_.add(name, labels.labels(), sample->value);
+      labels.append_head(lines, name);
       lines += std::string(sample->value) + "\n";
     }
     drop(DropCause::kDuplicateAfterRelabel, family.sample_count - kept.size());
@@ -137,8 +182,9 @@ class PlainRendering {
   void show(const Family& family, std::uint32_t samples, const std::string& lines) {
     if (samples == 0) return;
     samples_ += samples;
-    std::string& text = texts_[std::string(family.name)];
-    text = "\n[" + std::string(family.name) + " " + std::string(metric_type_name(family.type)) +
+    const std::string name = served_metric_name(family.name);
+    std::string& text = texts_[name];
+    text = "\n[" + name + " " + std::string(metric_type_name(family.type)) +
            (family.has_help ? " <" + std::string(family.help) + ">" : "") + " " +
            std::to_string(samples) + "]\n" + lines;
   }
@@ -147,6 +193,7 @@ class PlainRendering {
   RelabelledFamily rules_;
   std::uint64_t samples_ = 0;
   DropCounts dropped_{};
+  std::map<std::string, const Family*> owners_;
   std::map<std::string, std::string> texts_;
 };
 
@@ -188,6 +235,7 @@ TEST_CASE("with rules a body becomes what a plain rendering of its samples makes
     }
     CHECK(dropped[static_cast<std::size_t>(DropCause::kRelabel)] > 1'000);
     CHECK(dropped[static_cast<std::size_t>(DropCause::kDuplicateAfterRelabel)] > 1'000);
+    CHECK(dropped[static_cast<std::size_t>(DropCause::kTypeConflict)] > 20);
     CHECK(summed > 500);
     CHECK(refused > 100);
   }

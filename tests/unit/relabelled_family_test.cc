@@ -240,19 +240,18 @@ TEST_CASE("what the plan makes equal is dropped before the rules, and not summed
   CHECK(dropped(*part, DropCause::kDuplicateAfterRelabel) == 1);
 }
 
-TEST_CASE("names that need quotes get them again, and rules go by what is between") {
-  const auto rules = ready({label_drop("a\\.b|p")});
-  RelabelledFamily family(*rules, R"(node_name="a")", 7);
-  const std::vector<Label> labels = {{"a.b", "1"}, {R"(c.\"d)", "2"}, {"p", "3"}};
-  family.begin("x.y", MetricType::kGauge);
-  family.add("x.y", labels, "1");
-  family.add("x.y", std::vector<Label>{{"p", "4"}}, "2");
-  std::string out;
-  CHECK(family.finish(out).samples == 2);
-  CHECK(out == R"({"x.y",node_name="a","c.\"d"="2"} 1)"
-               "\n"
-               R"({"x.y",node_name="a"} 2)"
-               "\n");
+TEST_CASE("of names in quotes rules see what is served: underscores") {
+  CHECK(out_of("{\"x.y\",\"a.b\"=\"1\",\"c.\\\"d\"=\"2\",p=\"3\"} 1\n{\"x.y\",p=\"4\"} 2\n",
+               {label_drop("a_b|p|a\\.b"), rule_of(Action::kKeep, {"__name__"}, "x_y")}) ==
+        "x_y{node_name=\"a\",c__d=\"2\"} 1\nx_y{node_name=\"a\"} 2\n");
+}
+
+TEST_CASE("series that rules make equal are added up, whatever quotes their labels needed") {
+  CHECK(out_of("# TYPE \"x.y\" histogram\n{\"x.y_bucket\",le=\"+Inf\",\"p.q\"=\"a\"} 1\n"
+               "{\"x.y_sum\",\"p.q\"=\"a\"} 2\n{\"x.y_bucket\",\"le\"=\"+Inf\",p_q=\"b\"} 3\n"
+               "{\"x.y_sum\",p_q=\"b\"} 4\n",
+               {label_drop("p_q")}) ==
+        "x_y_bucket{node_name=\"a\",le=\"+Inf\"} 4\nx_y_sum{node_name=\"a\"} 6\n");
 }
 
 TEST_CASE("the path of one node knows no rules") {

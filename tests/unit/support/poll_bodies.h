@@ -100,9 +100,16 @@ class PollBodies {
   std::string labels(std::size_t series, bool cluster) {
     static const std::vector<std::string> kMounts = {"auth/token/", "sys/", "secret/", "pki_int/",
                                                      "kv-team-of-a-long-name-that-goes-on/"};
-    static const std::vector<std::string> kOddLabels = {
-        "job=\"x\"",        "exported_job=\"x\"",        "empty=\"\"",         "__a=\"1\"",
-        "utf=\"\xC3\xA9\"", "openbao_namespace=\"own\"", "cluster=\"another\""};
+    static const std::vector<std::string> kOddLabels = {"job=\"x\"",
+                                                        "exported_job=\"x\"",
+                                                        "empty=\"\"",
+                                                        "__a=\"1\"",
+                                                        "utf=\"\xC3\xA9\"",
+                                                        "openbao_namespace=\"own\"",
+                                                        "cluster=\"another\"",
+                                                        "\"l.x\"=\"1\"",
+                                                        "\"node-name\"=\"2\",l_x=\"3\"",
+                                                        "\"cluster\"=\"quoted\""};
     std::string out;
     if (cluster) out += "cluster=\"vault-cluster-7f3a9c21\",";
     out += "mount_point=\"" + kMounts[series % kMounts.size()] + std::to_string(series) + "\",";
@@ -113,9 +120,13 @@ class PollBodies {
     return out;
   }
 
+  static bool needs_quotes(const std::string& name) { return name.find('.') != std::string::npos; }
+
   std::string line(const std::string& name, const std::string& labels) {
-    std::string out = name;
-    if (!labels.empty()) out += "{" + labels.substr(0, labels.size() - 1) + "}";
+    const bool quoted = needs_quotes(name) || (odd_ && one_in(60));
+    std::string out = quoted ? "" : name;
+    const std::string all = (quoted ? "\"" + name + "\"," : "") + labels;
+    if (!all.empty()) out += "{" + all.substr(0, all.size() - 1) + "}";
     out += " " + value();
     if (odd_ && one_in(40)) out += " 1700000000000";
     if (odd_ && one_in(60)) out.insert(0, " ");
@@ -134,9 +145,11 @@ class PollBodies {
     if (odd_ && one_in(8)) name = "vault_f" + std::to_string(number / 2) + "_sum";
     if (number == 0 && one_in(4)) name = "vault_core_unsealed";
     if (one_in(10)) name += std::string(below(70), 'x');
+    if (odd_ && one_in(8)) name[5] = '.';
+    const std::string said = needs_quotes(name) ? "\"" + name + "\"" : name;
     std::string text;
-    if (!type.empty() && !one_in(5)) text += "# HELP " + name + " About " + name + ".\n";
-    if (!type.empty()) text += "# TYPE " + name + " " + type + "\n";
+    if (!type.empty() && !one_in(5)) text += "# HELP " + said + " About " + name + ".\n";
+    if (!type.empty()) text += "# TYPE " + said + " " + type + "\n";
     const bool cluster = one_in(2);
     const std::size_t series = one_in(3) ? 1 : below(12);
     for (std::size_t i = 0; i < series; ++i) {

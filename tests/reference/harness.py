@@ -17,6 +17,11 @@ COMPILER = os.environ.get("CXX", "g++")
 CATCH2_3 = pathlib.Path("/usr/include/catch2/catch_all.hpp").exists()
 MAIN = '#define CATCH_CONFIG_MAIN\n#include "catch.h"\n'
 DIFFERENTIAL = ["differential_main", "exhaustive"]
+OTHER_PROGRAMS = ["peer_bodies_main", "relabel_cases"]
+# Sources beside the library that its tests need: the plan of OpenBao's families, RE2, the guard.
+BESIDE = ["config_values", "openbao/answers", "openbao/body", "openbao/outcome", "openbao/refusal", "openbao/role",
+          "re2_matcher", "series_guard"]
+LIBRARIES = ["-lz", "-lre2"]
 
 
 def library_sources():
@@ -29,19 +34,36 @@ def quoted_includes(source):
     return set(re.findall(r'^#include "([^"]+)"', source.read_text(), re.MULTILINE))
 
 
+def beside_sources():
+    return [ROOT / f"exporter/{name}.cc" for name in BESIDE]
+
+
+def local_headers(source):
+    """The quoted includes by file, also those of headers in tests/unit/support."""
+    found = set()
+    for name in quoted_includes(source):
+        folders = (source.parent, ROOT / "include", ROOT / "exporter", ROOT / "tests/unit", ROOT / "tests")
+        path = next(((folder / name).resolve() for folder in folders if (folder / name).exists()), None)
+        found.add(path)
+        if path and path.parent.name == "support":
+            found |= local_headers(path)
+    return found
+
+
 def unit_tests():
-    """Those that include nothing but what the library is made of."""
-    without_source = {"catch.h", "bao_exporter/snapshot.h"}
-    known = without_source.union(
-        *(quoted_includes(source) for source in library_sources()))
-    known |= {f"exposition/{header.name}" for header in (ROOT / "exporter/exposition").glob("*.h")}
-    known |= {f"reference/{header.name}" for header in (ROOT / "tests/reference").glob("*.h")}
-    return [test for test in sorted((ROOT / "tests/unit").glob("*_test.cc")) if quoted_includes(test) <= known]
+    """Those that include nothing but what the library and the sources beside it are made of."""
+    ours = set().union(*(local_headers(source) for source in library_sources()))
+    ours |= set((ROOT / "exporter/exposition").glob("*.h"))
+    known = ours.union(*(local_headers(source) for source in beside_sources()))
+    known |= set((ROOT / "tests/reference").glob("*.h")) | set((ROOT / "tests/unit/support").glob("*.h"))
+    known |= {ROOT / "tests/unit/catch.h", ROOT / "include/bao_exporter/snapshot.h"}
+    tests = {test: local_headers(test) for test in sorted((ROOT / "tests/unit").glob("*_test.cc"))}
+    return [test for test, headers in tests.items() if headers <= known and headers & ours]
 
 
 def reference_sources():
-    mains = {"peer_bodies_main"}
-    return [source for source in sorted((ROOT / "tests/reference").glob("*.cc")) if source.stem not in mains]
+    return [source for source in sorted((ROOT / "tests/reference").glob("*.cc"))
+            if source.stem not in OTHER_PROGRAMS]
 
 
 def bound_memory():
@@ -52,7 +74,7 @@ def bound_memory():
 class Build:
     """Objects and programs in one folder; what is there and is not older is not made again."""
 
-    def __init__(self, folder, flags, link=("-lz",)):
+    def __init__(self, folder, flags, link):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.flags = [*flags, "-std=c++20", f'-DBAO_TEST_DIR="{ROOT}/tests"', f'-DBAO_SOURCE_DIR="{ROOT}"']
@@ -95,7 +117,8 @@ class Build:
             main.write_text(MAIN)
         self.tests = unit_tests()
         self.library = library_sources()
-        self.compile_all([*self.library, *reference_sources(), *self.tests, main])
+        self.beside = beside_sources()
+        self.compile_all([*self.library, *self.beside, *reference_sources(), *self.tests, main])
 
     def objects(self, sources):
         return [self.object_of(source) for source in sources]
@@ -108,7 +131,7 @@ class Build:
         catch = ["-lCatch2Main", "-lCatch2"] if CATCH2_3 else []
         programs = {
             "differential": (self.objects(mains), []),
-            "unit": (self.objects([*self.tests, self.folder / "main.cc"]), catch),
+            "unit": (self.objects([*self.tests, *self.beside, self.folder / "main.cc"]), catch),
         }
         for name, (objects, libraries) in programs.items():
             done = self.run([COMPILER, *self.flags, *objects, *self.objects(shared), *library, *libraries,

@@ -83,8 +83,8 @@ def with_line(text, number, changed):
 
 
 class Killer:
-    def __init__(self, folder, link):
-        self.build = harness.Build(folder, ["-O1"], link)
+    def __init__(self, folder):
+        self.build = harness.Build(folder, ["-O1"], harness.LIBRARIES)
         self.build.prepare()
         began = time.monotonic()
         said = self.build.link_programs() or self.build.failure()
@@ -119,7 +119,6 @@ def main():
     parser.add_argument("--count", type=int, default=40, help="mutants of each file, at random; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bar", type=float, default=85)
-    parser.add_argument("--link", default="-lz", help="libraries, with blanks between them")
     parser.add_argument("--list", action="store_true", help="print the mutants and run none")
     options = parser.parse_args()
     chosen = random.Random(options.seed)
@@ -133,7 +132,7 @@ def main():
         for path, number, changed in work:
             print(f"{path.name}:{number + 1}: {changed.strip()}")
         return 0
-    killer = Killer(harness.ROOT / "build/mutants", options.link.split())
+    killer = Killer(harness.ROOT / "build/mutants")
     tally = {}
     for path, number, changed in work:
         killed_by = killer.judge(path, with_line(path.read_text(), number, changed))

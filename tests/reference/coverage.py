@@ -11,17 +11,9 @@ import sys
 
 import harness
 
-# Sources that compile the loops for one instruction set each, and what a processor needs for it. The
-# headers of the loops are counted once for each; what this machine cannot run is told apart.
-VARIANTS = {"pass_portable": set(), "pass_avx2": {"avx2", "bmi2"}, "pass_avx512": {"avx512bw", "avx512vl", "bmi2"}}
-
-
-def abilities():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
-
 
 def is_compiled_per_variant(name):
+    """The headers of the loops are counted once for each instruction set."""
     path = harness.ROOT / "exporter" / name
     return path.suffix == ".h" and "#pragma once" not in path.read_text()
 
@@ -29,7 +21,7 @@ def is_compiled_per_variant(name):
 def lines_reached(build):
     """file, or file and variant -> line -> how often, over all that was compiled of it."""
     reached = collections.defaultdict(collections.Counter)
-    for source in [*build.library, *build.beside, *build.tests, *harness.reference_sources()]:
+    for source in build.sources():
         counts = build.object_of(source).with_suffix(".gcda")
         if not counts.exists():
             continue
@@ -39,7 +31,7 @@ def lines_reached(build):
                 if "exporter/exposition/" not in file["file"]:
                     continue
                 name = file["file"].split("exporter/")[1]
-                if source.stem in VARIANTS and is_compiled_per_variant(name):
+                if source.stem in harness.VARIANTS and is_compiled_per_variant(name):
                     name += f" in {source.stem}"
                 for line in file["lines"]:
                     reached[name][line["line_number"]] += line["count"]
@@ -48,7 +40,7 @@ def lines_reached(build):
 
 def cannot_run(name):
     variant = pathlib.Path(name).stem if name.endswith(".cc") else name.split(" in ")[-1]
-    return not VARIANTS.get(variant, set()) <= abilities()
+    return not harness.can_run(variant)
 
 
 def show(name, lines, missing):

@@ -10,6 +10,7 @@ import pathlib
 import re
 import resource
 import shlex
+import signal
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -22,6 +23,8 @@ OTHER_PROGRAMS = ["peer_bodies_main", "relabel_cases"]
 BESIDE = ["config_values", "openbao/answers", "openbao/body", "openbao/outcome", "openbao/refusal", "openbao/role",
           "re2_matcher", "series_guard"]
 LIBRARIES = ["-lz", "-lre2"]
+# Sources that compile the loops for one instruction set each, and what a processor needs to run it.
+VARIANTS = {"pass_portable": set(), "pass_avx2": {"avx2", "bmi2"}, "pass_avx512": {"avx512bw", "avx512vl", "bmi2"}}
 
 
 def library_sources():
@@ -66,9 +69,16 @@ def reference_sources():
             if source.stem not in OTHER_PROGRAMS]
 
 
-def bound_memory():
+def can_run(variant):
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    abilities = set(next((line for line in lines if line.startswith("flags")), "").split())
+    return VARIANTS.get(variant, set()) <= abilities
+
+
+def bound(cpu_seconds):
     """A mutant may fill a table for ever."""
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
 
 
 class Build:
@@ -96,13 +106,15 @@ class Build:
         done = self.run([COMPILER, *self.flags, *includes, "-MMD", "-c", source, "-o", to])
         return None if done.returncode == 0 else done.stderr.decode(errors="replace")
 
+    def needs(self, source):
+        """What it was made of, when it was made last."""
+        rule = self.object_of(source).with_suffix(".d").read_text().replace("\\\n", " ").split(": ", 1)[1]
+        return {pathlib.Path(name) for name in shlex.split(rule)}
+
     def is_new(self, source):
         made = self.object_of(source)
-        if not made.exists():
-            return False
-        rule = made.with_suffix(".d").read_text().replace("\\\n", " ").split(": ", 1)[1]
-        needed = [pathlib.Path(name) for name in shlex.split(rule)]
-        return all(name.exists() and name.stat().st_mtime <= made.stat().st_mtime for name in needed)
+        return made.exists() and all(name.exists() and name.stat().st_mtime <= made.stat().st_mtime
+                                     for name in self.needs(source))
 
     def compile_all(self, sources):
         missing = [source for source in sources if not self.is_new(source)]
@@ -120,32 +132,33 @@ class Build:
         self.beside = beside_sources()
         self.compile_all([*self.library, *self.beside, *reference_sources(), *self.tests, main])
 
-    def objects(self, sources):
-        return [self.object_of(source) for source in sources]
+    def sources(self):
+        return [*self.library, *self.beside, *reference_sources(), *self.tests]
 
     def link_programs(self, replaced=None):
         """The two programs; `replaced` are objects to take instead: source -> object. None, or the linker's words."""
-        library = [(replaced or {}).get(source, self.object_of(source)) for source in self.library]
+        def objects(sources):
+            return [(replaced or {}).get(source, self.object_of(source)) for source in sources]
+
         shared = [s for s in reference_sources() if s.stem not in DIFFERENTIAL]
         mains = [s for s in reference_sources() if s.stem in DIFFERENTIAL]
         catch = ["-lCatch2Main", "-lCatch2"] if CATCH2_3 else []
         programs = {
-            "differential": (self.objects(mains), []),
-            "unit": (self.objects([*self.tests, *self.beside, self.folder / "main.cc"]), catch),
+            "differential": (objects(mains), []),
+            "unit": (objects([*self.tests, *self.beside, self.folder / "main.cc"]), catch),
         }
-        for name, (objects, libraries) in programs.items():
-            done = self.run([COMPILER, *self.flags, *objects, *self.objects(shared), *library, *libraries,
+        for name, (own, libraries) in programs.items():
+            done = self.run([COMPILER, *self.flags, *own, *objects([*shared, *self.library]), *libraries,
                              *self.link, "-o", self.folder / name])
             if done.returncode != 0:
                 return done.stderr.decode(errors="replace")
         return None
 
-    def failure(self, seconds=300):
+    def failure(self, cpu_seconds=300):
         """What of the tests fails, or None."""
         for command in (["./differential", "--length", "2", "--runs", "20000"], ["./unit", "--abort"]):
-            try:
-                done = self.run(command, timeout=seconds, preexec_fn=bound_memory)
-            except subprocess.TimeoutExpired:
+            done = self.run(command, preexec_fn=lambda: bound(cpu_seconds))
+            if done.returncode == -signal.SIGXCPU:
                 return f"{command[0][2:]} does not end"
             if done.returncode != 0:
                 return command[0][2:]

@@ -10,8 +10,8 @@ import argparse
 import pathlib
 import random
 import re
+import resource
 import sys
-import time
 
 import harness
 
@@ -86,14 +86,19 @@ class Killer:
     def __init__(self, folder):
         self.build = harness.Build(folder, ["-O1"], harness.LIBRARIES)
         self.build.prepare()
-        began = time.monotonic()
-        said = self.build.link_programs() or self.build.failure()
-        self.seconds = 5 + 10 * (time.monotonic() - began)
+        said = self.build.link_programs()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        said = said or self.build.failure()
+        self.seconds = 5 + int(3 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before))
         if said:
             sys.exit(f"without a mutant the tests fail already: {said}")
 
     def sources_of(self, path):
-        return [path] if path.suffix == ".cc" else self.build.library
+        """What has to be compiled again."""
+        if path.suffix == ".cc":
+            return [path]
+        return [source for source in self.build.sources()
+                if path in self.build.needs(source) and harness.can_run(source.stem)]
 
     def judge(self, path, mutated):
         """"does not compile", what noticed it, or None: it survived."""

@@ -57,11 +57,11 @@ def main():
     parser.add_argument("--bar", type=float, default=98)
     parser.add_argument("--missing", action="store_true", help="print the lines that are not reached")
     options = parser.parse_args()
-    build = harness.Build(harness.ROOT / "build/coverage-exposition", ["-O0", "--coverage"], harness.LIBRARIES)
+    build = harness.Build(harness.ROOT / "build/coverage-exposition", ["-O0", "--coverage"])
     for counts in build.folder.glob("*.gcda"):
         counts.unlink()
     build.prepare()
-    said = build.link_programs() or build.failure()
+    said = build.failure()
     if said:
         sys.exit(f"the tests fail: {said}")
     all_lines = all_reached = 0

@@ -84,11 +84,10 @@ def bound(cpu_seconds):
 class Build:
     """Objects and programs in one folder; what is there and is not older is not made again."""
 
-    def __init__(self, folder, flags, link):
+    def __init__(self, folder, flags):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.flags = [*flags, "-std=c++20", f'-DBAO_TEST_DIR="{ROOT}/tests"', f'-DBAO_SOURCE_DIR="{ROOT}"']
-        self.link = list(link)
         self.includes = [ROOT / "include", ROOT / "exporter", ROOT / "tests", ROOT / "tests/unit"]
 
     def run(self, command, **more):
@@ -135,31 +134,30 @@ class Build:
     def sources(self):
         return [*self.library, *self.beside, *reference_sources(), *self.tests]
 
-    def link_programs(self, replaced=None):
-        """The two programs; `replaced` are objects to take instead: source -> object. None, or the linker's words."""
+    def link(self, program, replaced):
         def objects(sources):
-            return [(replaced or {}).get(source, self.object_of(source)) for source in sources]
+            return [replaced.get(source, self.object_of(source)) for source in sources]
 
         shared = [s for s in reference_sources() if s.stem not in DIFFERENTIAL]
-        mains = [s for s in reference_sources() if s.stem in DIFFERENTIAL]
-        catch = ["-lCatch2Main", "-lCatch2"] if CATCH2_3 else []
-        programs = {
-            "differential": (objects(mains), []),
-            "unit": (objects([*self.tests, *self.beside, self.folder / "main.cc"]), catch),
-        }
-        for name, (own, libraries) in programs.items():
-            done = self.run([COMPILER, *self.flags, *own, *objects([*shared, *self.library]), *libraries,
-                             *self.link, "-o", self.folder / name])
-            if done.returncode != 0:
-                return done.stderr.decode(errors="replace")
-        return None
+        libraries = []
+        if program == "differential":
+            own = objects(s for s in reference_sources() if s.stem in DIFFERENTIAL)
+        else:
+            own = objects([*self.tests, *self.beside, self.folder / "main.cc"])
+            libraries = ["-lCatch2Main", "-lCatch2"] if CATCH2_3 else []
+        return self.run([COMPILER, *self.flags, *own, *objects([*shared, *self.library]), *libraries, *LIBRARIES,
+                         "-o", self.folder / program])
 
-    def failure(self, cpu_seconds=300):
-        """What of the tests fails, or None."""
-        for command in (["./differential", "--length", "2", "--runs", "20000"], ["./unit", "--abort"]):
-            done = self.run(command, preexec_fn=lambda: bound(cpu_seconds))
+    def failure(self, replaced=None, cpu_seconds=300):
+        """What of the tests fails, or None. `replaced`: objects to take instead: source -> object."""
+        runs = {"differential": ["--length", "2", "--runs", "20000"], "unit": ["--abort"]}
+        for program, arguments in runs.items():
+            linked = self.link(program, replaced or {})
+            if linked.returncode != 0:
+                return f"does not link: {linked.stderr.decode(errors='replace')}"
+            done = self.run([f"./{program}", *arguments], preexec_fn=lambda: bound(cpu_seconds))
             if done.returncode == -signal.SIGXCPU:
-                return f"{command[0][2:]} does not end"
+                return f"{program} does not end"
             if done.returncode != 0:
-                return command[0][2:]
+                return program
         return None

@@ -84,11 +84,10 @@ def with_line(text, number, changed):
 
 class Killer:
     def __init__(self, folder):
-        self.build = harness.Build(folder, ["-O1"], harness.LIBRARIES)
+        self.build = harness.Build(folder, ["-O1"])
         self.build.prepare()
-        said = self.build.link_programs()
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        said = said or self.build.failure()
+        said = self.build.failure()
         self.seconds = 5 + int(3 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before))
         if said:
             sys.exit(f"without a mutant the tests fail already: {said}")
@@ -113,7 +112,8 @@ class Killer:
                 if self.build.compile(copy if source == path else source, made, [shadow]):
                     return "does not compile"
                 replaced[source] = made
-            return "does not compile" if self.build.link_programs(replaced) else self.build.failure(self.seconds)
+            said = self.build.failure(replaced, self.seconds)
+            return "does not compile" if said and said.startswith("does not link") else said
         finally:
             copy.unlink()
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "exposition/pass.h"
 #include "support/instruction_sets.h"
 #include "support/polls.h"
 
@@ -105,6 +106,11 @@ TEST_CASE("comments before the first family are taken as they come") {
     CHECK(polls.take("# two\n\n# three\n" + rest) == "steady");
     CHECK(polls.take("#\n# HELP g New.\n" + rest) == "cold");
     CHECK(polls.take("# two\n") == "cold");
+    const std::string alone = kHead + numbered(0, 3) + "# " + std::string(200, 'x') + "\n";
+    CHECK(polls.take("# one\n" + alone) == "cold");
+    CHECK(polls.take("# two\n" + alone) == "steady");
+    CHECK(polls.take(alone) == "steady");
+    CHECK(polls.take("# two\n" + alone) == "cold");
   }
 }
 
@@ -116,6 +122,48 @@ TEST_CASE("more lines than the poll before had room for are taken, and the famil
     CHECK(polls.take(kHead + numbered(0, 1) + many + padding()) == "cold");
     CHECK(polls.take(kHead + numbered(0, 150) + many + padding()) == "steady");
     CHECK(polls.take(kHead + numbered(0, 150) + many + padding()) == "steady");
+  }
+}
+
+TEST_CASE("what is served may be far longer than the body") {
+  const std::string identity = "node_name=\"" + std::string(5'000, 'n') + "\"";
+  for (const Isa isa : loops_of_this_machine()) {
+    const Forced forced(isa);
+    Polls polls({}, identity);
+    const std::string body = kHead + numbered(0, 100) + padding();
+    CHECK(polls.take(body) == "cold");
+    CHECK(polls.take(body) == "steady");
+    CHECK(polls.lines_of("g").size() > 500'000);
+    CHECK(polls.take(kHead + numbered(0, 120) + padding()) == "steady");
+  }
+}
+
+TEST_CASE("behind lines that are missing or new the others are known again, without a search") {
+  RelabelPlan plan;
+  plan.identity = "node_name=\"a\"";
+  PlanImage image(plan);
+  const std::string behind = "# " + std::string(300, 'x') + "\n";
+  PartStore before;
+  before.body = kHead + numbered(0, 100) + behind;
+  for (const Isa isa : loops_of_this_machine()) {
+    const Forced forced(isa);
+    Pass pass;
+    pass.begin(before, image);
+    REQUIRE(pass_loops().cold(pass));
+    const auto new_lines_of = [&](const std::string& lines) {
+      PartStore store;
+      store.body = kHead + lines + behind;
+      pass.begin(store, image);
+      pass.begin_steady(before);
+      REQUIRE(pass_loops().steady(pass));
+      return pass.new_lines.size();
+    };
+    CHECK(new_lines_of(numbered(0, 100)) == 0);
+    CHECK(new_lines_of(numbered(1, 100)) == 0);
+    CHECK(new_lines_of(numbered(0, 50) + numbered(51, 100)) == 0);
+    CHECK(new_lines_of(numbered(0, 50) + numbered(55, 70) + numbered(72, 95)) == 0);
+    CHECK(new_lines_of(numbered(0, 50) + numbered(200, 203) + numbered(50, 100)) == 3);
+    CHECK(new_lines_of(numbered(0, 50) + numbered(200, 201) + numbered(51, 100)) == 1);
   }
 }
 
@@ -186,6 +234,12 @@ TEST_CASE("a sample's name that another family has is found though both families
       CHECK(polls.take(summary + "s_sum 1\n" + gauge + padding()) == "cold");
       CHECK(is_refused(polls.take(summary + "s_sum 1\n" + gauge + "s_sum{a=\"b\"} 1\n" + padding()),
                        ErrorCode::kMalformed));
+    }
+    {
+      Polls polls;
+      CHECK(polls.take(summary + gauge + padding()) == "cold");
+      CHECK(polls.take(summary + gauge + "s_sum 1\n" + padding()) == "steady");
+      CHECK(polls.take(summary + gauge + "s_sum 1\ns_sum{a=\"b\"} 1\n" + padding()) == "steady");
     }
     {
       Polls polls;

@@ -14,7 +14,11 @@ namespace bao_exporter {
 
 class Polls {
  public:
-  explicit Polls(const ParseLimits& limits = {}) : limits_(limits) { plan_.hash_seed = 7; }
+  explicit Polls(const ParseLimits& limits = {},
+                 const std::string& identity = "cluster=\"prod\",node_name=\"a\"")
+      : limits_(limits), plan_(openbao_relabel_plan(identity, Role::kActive, true)) {
+    plan_.hash_seed = 7;
+  }
 
   // "steady", or "cold": the way that it went; or the error.
   std::string take(const std::string& body) {

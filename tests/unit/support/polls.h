@@ -32,6 +32,7 @@ class Polls {
     return builder_.steady_parts() > steady ? "steady" : "cold";
   }
   [[nodiscard]] const ParseLimits& limits() const { return limits_; }
+  [[nodiscard]] const RelabelPlan& plan() const { return plan_; }
   // What the part of the last body that was taken shows of that family.
   [[nodiscard]] std::string lines_of(std::string_view family) const {
     for (const FamilyPart& part : before_->families()) {

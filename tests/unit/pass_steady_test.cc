@@ -1,5 +1,6 @@
 // What a poll that is compared with the one before must still find out, and when it goes that way.
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
@@ -309,6 +310,23 @@ TEST_CASE("one value of the removed label in a family that has another is found 
       CHECK(polls.lines_of("g") == "g{cluster=\"prod\",node_name=\"a\",x=\"1\"} 3\n");
     }
   }
+}
+
+TEST_CASE("a builder that is moved goes on where it was, and its parts live on") {
+  const RelabelPlan plan;
+  const std::string body = kHead + numbered(0, 3) + padding();
+  PartBuilder first;
+  const auto part = first.build(body, {}, plan, nullptr).value();
+  REQUIRE(first.build(body, {}, plan, part.get()).ok());
+  PartBuilder second(std::move(first));
+  CHECK(second.build(body, {}, plan, part.get()).ok());
+  PartBuilder third;
+  third = std::move(second);
+  CHECK(third.build(body, {}, plan, part.get()).ok());
+  CHECK(third.steady_parts() == 3);
+  third = PartBuilder();
+  CHECK(third.build(body, {}, plan, part.get()).ok());
+  CHECK(part->samples() == 4);
 }
 
 }  // namespace bao_exporter

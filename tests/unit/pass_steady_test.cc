@@ -295,19 +295,34 @@ TEST_CASE("more values of the removed label than are told apart are all removed"
 }
 
 TEST_CASE("one value of the removed label in a family that has another is found poll after poll") {
+  const auto line = [](const std::string& value, const std::string& number) {
+    const std::string label = value.empty() ? "" : "cluster=\"" + value + "\",";
+    return "g{" + label + "x=\"1\"} " + number + "\n";
+  };
+  const auto served = [](const std::string& number) {
+    return "g{cluster=\"prod\",node_name=\"a\",x=\"1\"} " + number + "\n";
+  };
   for (const Isa isa : loops_of_this_machine()) {
     const Forced forced(isa);
-    for (const std::string& first : {std::string("cluster=\"a\","), std::string()}) {
-      Polls polls;
-      const std::string known = kHead + "g{" + first + "x=\"1\"} 1\n";
-      CHECK(polls.take(known + padding()) == "cold");
-      CHECK(polls.take(known + "g{cluster=\"b\",x=\"1\"} 2\n" + padding()) == "steady");
-      CHECK(polls.lines_of("g") == (first.empty()
-                                        ? "g{cluster=\"prod\",node_name=\"a\",x=\"1\"} 2\n"
-                                        : "g{cluster=\"prod\",node_name=\"a\",x=\"1\"} 1\n"));
-      CHECK(polls.take(known + "g{cluster=\"b\",x=\"1\"} 2\n" + padding()) == "steady");
-      CHECK(polls.take("# TYPE g gauge\ng{cluster=\"b\",x=\"1\"} 3\n" + padding()) == "steady");
-      CHECK(polls.lines_of("g") == "g{cluster=\"prod\",node_name=\"a\",x=\"1\"} 3\n");
+    for (const std::string known : {"a", ""}) {
+      for (const std::string fresh : {"b", ""}) {
+        if (known == fresh) continue;
+        const std::string stays = known.empty() ? "2" : "1";  // who had a value, or the first
+        for (const bool first : {false, true}) {
+          Polls polls;
+          const auto both = [&](const std::string& a, const std::string& b) {
+            return kHead +
+                   (first ? line(fresh, b) + line(known, a) : line(known, a) + line(fresh, b)) +
+                   padding();
+          };
+          CHECK(polls.take(kHead + line(known, "1") + padding()) == "cold");
+          CHECK(polls.take(both("1", "2")) == "steady");
+          if (known.empty() || fresh.empty()) CHECK(polls.lines_of("g") == served(stays));
+          CHECK(polls.take(both("3", "4")) == "steady");
+          CHECK(polls.take(kHead + line(fresh, "3") + padding()) == "steady");
+          CHECK(polls.lines_of("g") == served("3"));
+        }
+      }
     }
   }
 }

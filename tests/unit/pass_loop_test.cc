@@ -119,6 +119,16 @@ TEST_CASE("a line that is left in its middle leaves nothing behind of its labels
       CHECK(way_of(kGauge, first + left + last) == "cold");
       CHECK(way_of(kGauge, first + left + first.substr(0, 8) + "} 1\n" + last) == "cold");
     }
+    // The label that was read of it ends where the line before has a comma.
+    const std::string before = "g{a=\"1\",b=\"22\",c=\"33\",d=\"4\"} 1\n";
+    const std::string behind = "g{a=\"1\",b=\"22\",c=\"33\",d=\"5\"} 1\n";
+    const std::string same = "g{d=\"5\",c=\"33\",b=\"22\",a=\"1\"} 1\n";
+    for (const std::string second : {"namespace=\"1\"", "b=\"999999999\""}) {
+      const std::string left = "g{a=\"1\"," + second + ",c=\"7777777\",d=\"\xC3\xA9\"} 1\n";
+      CHECK(way_of(kGauge, before + left + behind) == "cold");
+      CHECK(
+          way_of(kGauge, before + left + behind + same).starts_with("duplicate_series: line 5, "));
+    }
     // Of a summary, labels that are read whole and are then not enough.
     CHECK(way_of(kSummary, "g{a=\"1\",quantile=\"1\"} 1\ng{a=\"2\"} 1\n").starts_with("malformed"));
   }

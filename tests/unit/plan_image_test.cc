@@ -15,7 +15,9 @@ RelabelPlan some_plan() {
   RelabelPlan plan;
   plan.identity = "node_name=\"a\"";
   plan.removed_label = "cluster";
-  plan.renamed_labels = {{"namespace", "openbao_namespace"}, {"long", std::string(31, 'l')}};
+  plan.renamed_labels = {{"namespace", "openbao_namespace"},
+                         {"long", std::string(31, 'l')},
+                         {"fits", std::string(30, 'f')}};
   plan.reserved_labels = {"node_name", "openbao_namespace"};
   return plan;
 }
@@ -32,6 +34,7 @@ TEST_CASE("only names that the plan knows of are hard, removed or renamed, all o
     }
     CHECK(action("cluster") == Action::kRemove);
     CHECK(action("namespace") == Action::kRename);
+    CHECK(action("fits") == Action::kRename);
     CHECK(action("long") == Action::kHard);  // its new name has no room
     CHECK(action("node_name") == Action::kHard);
     CHECK(action("openbao_namespace") == Action::kHard);

@@ -51,7 +51,6 @@ bool Pass::render_by_rules(FamilyRecord& record, const std::vector<bool>& kept, 
   rules_->begin(served_name(record, record.name), record.type);
   for (std::uint32_t i = 0; i < record.line_count; ++i) {
     LineRecord& line = store->lines[record.line_begin + i];
-    line.out_at = store->out.size();
     line.out_prefix = LineRecord::kDropped;
     if (!kept.empty() && !kept[i]) continue;
     read_line(line, one_);

@@ -90,11 +90,6 @@ Problem problem_of_names(const RelabelRule& rule, const RelabelBounds& bounds) {
                           "starts with no digit"};
   }
   if (auto problem = problem_of_target(rule, bounds)) return problem;
-  if (RelabelTemplate::is_ambiguous(rule.target_label)) {
-    return RelabelProblem{"target_label",
-                          "has a $ group right before a letter that is not ASCII; "
-                          "write the group as ${1}"};
-  }
   if (rule.action == Action::kLabelMap) {
     if (auto problem = problem_of_template("replacement", rule.replacement, bounds)) return problem;
   }

@@ -72,11 +72,6 @@ void RelabelTemplate::add_text(std::string_view text) {
   if (!text.empty()) parts_.push_back({std::string(text), -1});
 }
 
-bool RelabelTemplate::has_groups() const {
-  return std::any_of(parts_.begin(), parts_.end(),
-                     [](const Part& part) { return part.group != -1; });
-}
-
 void RelabelTemplate::expand(const std::vector<std::string_view>& groups, std::string& out) const {
   for (const Part& part : parts_) {
     if (part.group == -1) {

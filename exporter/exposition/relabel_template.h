@@ -17,8 +17,6 @@ class RelabelTemplate {
   // empty.
   RelabelTemplate(std::string_view text, const Matcher* matcher);
 
-  // Holds a $ that is not plain text.
-  [[nodiscard]] bool has_groups() const;
   // Appends. `groups` as Matcher::match gives them.
   void expand(const std::vector<std::string_view>& groups, std::string& out) const;
 

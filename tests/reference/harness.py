@@ -10,6 +10,7 @@ import pathlib
 import re
 import resource
 import shlex
+import signal
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -17,6 +18,13 @@ COMPILER = os.environ.get("CXX", "g++")
 CATCH2_3 = pathlib.Path("/usr/include/catch2/catch_all.hpp").exists()
 MAIN = '#define CATCH_CONFIG_MAIN\n#include "catch.h"\n'
 DIFFERENTIAL = ["differential_main", "exhaustive"]
+OTHER_PROGRAMS = ["peer_bodies_main", "relabel_cases"]
+# Sources beside the library that its tests need: the plan of OpenBao's families, RE2, the guard.
+BESIDE = ["config_values", "openbao/answers", "openbao/body", "openbao/outcome", "openbao/refusal", "openbao/role",
+          "re2_matcher", "series_guard"]
+LIBRARIES = ["-lz", "-lre2"]
+# Sources that compile the loops for one instruction set each, and what a processor needs to run it.
+VARIANTS = {"pass_portable": set(), "pass_avx2": {"avx2", "bmi2"}, "pass_avx512": {"avx512bw", "avx512vl", "bmi2"}}
 
 
 def library_sources():
@@ -29,34 +37,57 @@ def quoted_includes(source):
     return set(re.findall(r'^#include "([^"]+)"', source.read_text(), re.MULTILINE))
 
 
+def beside_sources():
+    return [ROOT / f"exporter/{name}.cc" for name in BESIDE]
+
+
+def local_headers(source):
+    """The quoted includes by file, also those of headers in tests/unit/support."""
+    found = set()
+    for name in quoted_includes(source):
+        folders = (source.parent, ROOT / "include", ROOT / "exporter", ROOT / "tests/unit", ROOT / "tests")
+        path = next(((folder / name).resolve() for folder in folders if (folder / name).exists()), None)
+        found.add(path)
+        if path and path.parent.name == "support":
+            found |= local_headers(path)
+    return found
+
+
 def unit_tests():
-    """Those that include nothing but what the library is made of."""
-    without_source = {"catch.h", "bao_exporter/snapshot.h"}
-    known = without_source.union(
-        *(quoted_includes(source) for source in library_sources()))
-    known |= {f"exposition/{header.name}" for header in (ROOT / "exporter/exposition").glob("*.h")}
-    known |= {f"reference/{header.name}" for header in (ROOT / "tests/reference").glob("*.h")}
-    return [test for test in sorted((ROOT / "tests/unit").glob("*_test.cc")) if quoted_includes(test) <= known]
+    """Those that include nothing but what the library and the sources beside it are made of."""
+    ours = set().union(*(local_headers(source) for source in library_sources()))
+    ours |= set((ROOT / "exporter/exposition").glob("*.h"))
+    known = ours.union(*(local_headers(source) for source in beside_sources()))
+    known |= set((ROOT / "tests/reference").glob("*.h")) | set((ROOT / "tests/unit/support").glob("*.h"))
+    known |= {ROOT / "tests/unit/catch.h", ROOT / "include/bao_exporter/snapshot.h"}
+    tests = {test: local_headers(test) for test in sorted((ROOT / "tests/unit").glob("*_test.cc"))}
+    return [test for test, headers in tests.items() if headers <= known and headers & ours]
 
 
 def reference_sources():
-    mains = {"peer_bodies_main"}
-    return [source for source in sorted((ROOT / "tests/reference").glob("*.cc")) if source.stem not in mains]
+    return [source for source in sorted((ROOT / "tests/reference").glob("*.cc"))
+            if source.stem not in OTHER_PROGRAMS]
 
 
-def bound_memory():
+def can_run(variant):
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    abilities = set(next((line for line in lines if line.startswith("flags")), "").split())
+    return VARIANTS.get(variant, set()) <= abilities
+
+
+def bound(cpu_seconds):
     """A mutant may fill a table for ever."""
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
 
 
 class Build:
     """Objects and programs in one folder; what is there and is not older is not made again."""
 
-    def __init__(self, folder, flags, link=("-lz",)):
+    def __init__(self, folder, flags):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.flags = [*flags, "-std=c++20", f'-DBAO_TEST_DIR="{ROOT}/tests"', f'-DBAO_SOURCE_DIR="{ROOT}"']
-        self.link = list(link)
         self.includes = [ROOT / "include", ROOT / "exporter", ROOT / "tests", ROOT / "tests/unit"]
 
     def run(self, command, **more):
@@ -74,13 +105,15 @@ class Build:
         done = self.run([COMPILER, *self.flags, *includes, "-MMD", "-c", source, "-o", to])
         return None if done.returncode == 0 else done.stderr.decode(errors="replace")
 
+    def needs(self, source):
+        """What it was made of, when it was made last."""
+        rule = self.object_of(source).with_suffix(".d").read_text().replace("\\\n", " ").split(": ", 1)[1]
+        return {pathlib.Path(name) for name in shlex.split(rule)}
+
     def is_new(self, source):
         made = self.object_of(source)
-        if not made.exists():
-            return False
-        rule = made.with_suffix(".d").read_text().replace("\\\n", " ").split(": ", 1)[1]
-        needed = [pathlib.Path(name) for name in shlex.split(rule)]
-        return all(name.exists() and name.stat().st_mtime <= made.stat().st_mtime for name in needed)
+        return made.exists() and all(name.exists() and name.stat().st_mtime <= made.stat().st_mtime
+                                     for name in self.needs(source))
 
     def compile_all(self, sources):
         missing = [source for source in sources if not self.is_new(source)]
@@ -95,35 +128,36 @@ class Build:
             main.write_text(MAIN)
         self.tests = unit_tests()
         self.library = library_sources()
-        self.compile_all([*self.library, *reference_sources(), *self.tests, main])
+        self.beside = beside_sources()
+        self.compile_all([*self.library, *self.beside, *reference_sources(), *self.tests, main])
 
-    def objects(self, sources):
-        return [self.object_of(source) for source in sources]
+    def sources(self):
+        return [*self.library, *self.beside, *reference_sources(), *self.tests]
 
-    def link_programs(self, replaced=None):
-        """The two programs; `replaced` are objects to take instead: source -> object. None, or the linker's words."""
-        library = [(replaced or {}).get(source, self.object_of(source)) for source in self.library]
+    def link(self, program, replaced):
+        def objects(sources):
+            return [replaced.get(source, self.object_of(source)) for source in sources]
+
         shared = [s for s in reference_sources() if s.stem not in DIFFERENTIAL]
-        mains = [s for s in reference_sources() if s.stem in DIFFERENTIAL]
-        catch = ["-lCatch2Main", "-lCatch2"] if CATCH2_3 else []
-        programs = {
-            "differential": (self.objects(mains), []),
-            "unit": (self.objects([*self.tests, self.folder / "main.cc"]), catch),
-        }
-        for name, (objects, libraries) in programs.items():
-            done = self.run([COMPILER, *self.flags, *objects, *self.objects(shared), *library, *libraries,
-                             *self.link, "-o", self.folder / name])
-            if done.returncode != 0:
-                return done.stderr.decode(errors="replace")
-        return None
+        libraries = []
+        if program == "differential":
+            own = objects(s for s in reference_sources() if s.stem in DIFFERENTIAL)
+        else:
+            own = objects([*self.tests, *self.beside, self.folder / "main.cc"])
+            libraries = ["-lCatch2Main", "-lCatch2"] if CATCH2_3 else []
+        return self.run([COMPILER, *self.flags, *own, *objects([*shared, *self.library]), *libraries, *LIBRARIES,
+                         "-o", self.folder / program])
 
-    def failure(self, seconds=300):
-        """What of the tests fails, or None."""
-        for command in (["./differential", "--length", "2", "--runs", "20000"], ["./unit", "--abort"]):
-            try:
-                done = self.run(command, timeout=seconds, preexec_fn=bound_memory)
-            except subprocess.TimeoutExpired:
-                return f"{command[0][2:]} does not end"
+    def failure(self, replaced=None, cpu_seconds=300):
+        """What of the tests fails, or None. `replaced`: objects to take instead: source -> object."""
+        runs = {"differential": ["--length", "2", "--runs", "20000"], "unit": ["--abort"]}
+        for program, arguments in runs.items():
+            linked = self.link(program, replaced or {})
+            if linked.returncode != 0:
+                return f"does not link: {linked.stderr.decode(errors='replace')}"
+            done = self.run([f"./{program}", *arguments], preexec_fn=lambda: bound(cpu_seconds))
+            if done.returncode == -signal.SIGXCPU:
+                return f"{program} does not end"
             if done.returncode != 0:
-                return command[0][2:]
+                return program
         return None

@@ -10,8 +10,8 @@ import argparse
 import pathlib
 import random
 import re
+import resource
 import sys
-import time
 
 import harness
 
@@ -83,17 +83,21 @@ def with_line(text, number, changed):
 
 
 class Killer:
-    def __init__(self, folder, link):
-        self.build = harness.Build(folder, ["-O1"], link)
+    def __init__(self, folder):
+        self.build = harness.Build(folder, ["-O1"])
         self.build.prepare()
-        began = time.monotonic()
-        said = self.build.link_programs() or self.build.failure()
-        self.seconds = 5 + 10 * (time.monotonic() - began)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        said = self.build.failure()
+        self.seconds = 5 + int(3 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before))
         if said:
             sys.exit(f"without a mutant the tests fail already: {said}")
 
     def sources_of(self, path):
-        return [path] if path.suffix == ".cc" else self.build.library
+        """What has to be compiled again."""
+        if path.suffix == ".cc":
+            return [path]
+        return [source for source in self.build.sources()
+                if path in self.build.needs(source) and harness.can_run(source.stem)]
 
     def judge(self, path, mutated):
         """"does not compile", what noticed it, or None: it survived."""
@@ -108,7 +112,8 @@ class Killer:
                 if self.build.compile(copy if source == path else source, made, [shadow]):
                     return "does not compile"
                 replaced[source] = made
-            return "does not compile" if self.build.link_programs(replaced) else self.build.failure(self.seconds)
+            said = self.build.failure(replaced, self.seconds)
+            return "does not compile" if said and said.startswith("does not link") else said
         finally:
             copy.unlink()
 
@@ -119,7 +124,6 @@ def main():
     parser.add_argument("--count", type=int, default=40, help="mutants of each file, at random; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bar", type=float, default=85)
-    parser.add_argument("--link", default="-lz", help="libraries, with blanks between them")
     parser.add_argument("--list", action="store_true", help="print the mutants and run none")
     options = parser.parse_args()
     chosen = random.Random(options.seed)
@@ -133,7 +137,7 @@ def main():
         for path, number, changed in work:
             print(f"{path.name}:{number + 1}: {changed.strip()}")
         return 0
-    killer = Killer(harness.ROOT / "build/mutants", options.link.split())
+    killer = Killer(harness.ROOT / "build/mutants")
     tally = {}
     for path, number, changed in work:
         killed_by = killer.judge(path, with_line(path.read_text(), number, changed))

@@ -53,6 +53,17 @@ TEST_CASE("a lower rank overrules a higher one, and what it said stays while it 
   CHECK(book.settle("x", 2, MetricType::kGauge) == MetricType::kCounter);
 }
 
+TEST_CASE("a book that is moved keeps what it knows") {
+  TypeBook book;
+  CHECK(book.settle("x", 1, MetricType::kCounter) == MetricType::kCounter);
+  TypeBook moved(std::move(book));
+  CHECK(moved.settle("x", 2, MetricType::kGauge) == MetricType::kCounter);
+  TypeBook again;
+  CHECK(again.settle("x", 2, MetricType::kGauge) == MetricType::kGauge);
+  again = std::move(moved);
+  CHECK(again.settle("x", 2, MetricType::kGauge) == MetricType::kCounter);
+}
+
 TEST_CASE("who settled a TYPE may change it") {
   TypeBook book;
   CHECK(book.settle("x", 1, MetricType::kGauge) == MetricType::kGauge);

@@ -2,19 +2,27 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "exposition/isa.h"
 
 namespace bao_exporter {
 
-// Until the end of a test.
+// Until the end of its life; then what was in force before it.
 class Forced {
  public:
-  explicit Forced(Isa isa) { force_isa(isa); }
+  explicit Forced(Isa isa) : before_(std::exchange(in_force_, isa)) { force_isa(isa); }
   Forced(const Forced&) = delete;
   Forced& operator=(const Forced&) = delete;
-  ~Forced() { force_isa(std::nullopt); }
+  ~Forced() {
+    in_force_ = before_;
+    force_isa(before_);
+  }
+
+ private:
+  inline static std::optional<Isa> in_force_;
+  std::optional<Isa> before_;
 };
 
 inline std::vector<Isa> loops_of_this_machine() {

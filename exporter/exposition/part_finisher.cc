@@ -4,6 +4,8 @@
 #include <atomic>
 #include <string>
 
+#include "exposition/name_sort.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -122,10 +124,7 @@ void PartFinisher::sort_families(const NodePart* previous) {
     order[i] = i;
     sorted = sorted && (i == 0 || store.families[i - 1].name < store.families[i].name);
   }
-  if (sorted) return;
-  std::sort(order, order + count, [&](std::uint32_t a, std::uint32_t b) {
-    return store.families[a].name < store.families[b].name;
-  });
+  if (!sorted) sort_by_name(store.families, order);
 }
 
 void PartFinisher::list_families() {

@@ -83,8 +83,8 @@ inline bool take_known_family(Pass& pass, const FamilyRecord& old, const char* n
       continue;
     }
     if ((*pass.at == '#' || *pass.at <= ' ') && pass.take_comment()) continue;
-    if (pass.at >= pass.safe) return false;
     if (next_head_bytes == 0 && pass.next_begins()) break;
+    if (pass.at >= pass.safe) return false;
     pass.note_lines();
     if (!take_sample(pass)) return false;
     pass.note_new_line();

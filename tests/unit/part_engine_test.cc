@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -169,6 +170,48 @@ TEST_CASE("a series that comes twice is found, whichever ways its two lines went
   REQUIRE(fewer.ok());
   CHECK(fewer.value()->samples() == 25);
   CHECK(builder.steady_parts() == 1);
+}
+
+TEST_CASE("families that only their samples announce are known again, up to the body's end") {
+  std::string body, next;
+  for (int i = 0; i < 100; ++i) {
+    body += "n" + std::to_string(i) + " 1\n";
+    next += "n" + std::to_string(i) + " 234\n";
+  }
+  for (const Isa isa : loops_of_this_machine()) {
+    const Forced forced(isa);
+    PartBuilder builder;
+    const auto before = builder.build(body, {}, plan_of(Role::kActive), nullptr);
+    REQUIRE(before.ok());
+    const auto built = builder.build(next, {}, plan_of(Role::kActive), before.value().get());
+    CHECK(shown_of(built) == shown_of(NodePart::build(next, {}, plan_of(Role::kActive))));
+    CHECK(builder.steady_parts() == (isa == Isa::kPlain ? 0 : 1));
+  }
+}
+
+TEST_CASE("families stand in the order of their names, in whatever order they were sent") {
+  PollBodies random(5);
+  for (int round = 0; round < 300; ++round) {
+    std::set<std::string> names;
+    const std::string stem(random.below(20), 's');
+    for (std::size_t i = random.below(60); i > 0; --i) {
+      std::string name = stem + std::string(random.below(30), 'a');
+      while (random.below(4) > 0) name += "_0Zz"[random.below(4)];
+      if (!name.empty() && name.front() != '0') names.insert(name);
+    }
+    std::vector<std::string> sent(names.begin(), names.end());
+    if (round % 3 == 0) std::reverse(sent.begin(), sent.end());
+    if (round % 3 == 1) {
+      for (std::size_t i = sent.size(); i > 1; --i) std::swap(sent[i - 1], sent[random.below(i)]);
+    }
+    std::string body = "\n";
+    for (const std::string& name : sent) body += name + " 1\n";
+    const auto built = NodePart::build(body, {}, plan_of(Role::kActive));
+    REQUIRE(built.ok());
+    std::vector<std::string> shown;
+    for (const FamilyPart& family : built.value()->families()) shown.emplace_back(family.name);
+    CHECK(shown == std::vector<std::string>(names.begin(), names.end()));
+  }
 }
 
 TEST_CASE("a part of another plan, or of other limits, is not used again") {

@@ -70,9 +70,17 @@ struct Kind {
   std::function<std::string(std::size_t bytes)> body;
 };
 
+const std::vector<std::string>& for_std() {
+  static const auto names = bench::colliding_for_std(100'000);
+  return names;
+}
+
+const std::vector<std::string>& for_ours() {
+  static const auto names = bench::colliding_for_ours(100'000);
+  return names;
+}
+
 const std::vector<Kind>& kinds() {
-  static const auto for_std = bench::colliding_for_std(100'000);
-  static const auto for_ours = bench::colliding_for_ours(100'000);
   const auto escapes = [](std::size_t bytes, const char* begin, const char* escape,
                           const char* end) {
     return begin + repeated(bytes, [&](std::size_t) { return escape; }) + end;
@@ -122,12 +130,12 @@ const std::vector<Kind>& kinds() {
                          [](std::size_t i) { return "a{l=\"" + std::to_string(i) + "\"} 1\n"; }) +
                 "a{l=\"0\"} 1\n";
        }},
-      {"names that collide for std::hash", [](std::size_t n) { return of_names(for_std, n); }},
+      {"names that collide for std::hash", [](std::size_t n) { return of_names(for_std(), n); }},
       {"names that collide for ours without seed",
-       [](std::size_t n) { return of_names(for_ours, n); }},
-      {"values that collide for std::hash", [](std::size_t n) { return of_values(for_std, n); }},
+       [](std::size_t n) { return of_names(for_ours(), n); }},
+      {"values that collide for std::hash", [](std::size_t n) { return of_values(for_std(), n); }},
       {"values that collide for ours without seed",
-       [](std::size_t n) { return of_values(for_ours, n); }},
+       [](std::size_t n) { return of_values(for_ours(), n); }},
   };
   return all;
 }

@@ -59,7 +59,7 @@ void FamilyBook::begin(const char* text, Pod<FamilyRecord>& families, const Pars
   seed_ = seed;
   current_ = kNone;
   samples_ = 0;
-  std::fill(table_.begin(), table_.end(), 0);
+  std::fill(table_.begin(), table_.end(), Slot{});
 }
 
 Verdict FamilyBook::take(std::string_view line, SampleLine& sample, bool& is_sample) {
@@ -200,7 +200,7 @@ FamilyRecord& FamilyBook::make(std::string_view name, std::uint64_t hash, const 
   families_->push_back(record);
   current_ = families_->size() - 1;
   if ((std::size_t{current_} + 1) * 2 > table_.size()) widen();
-  enter(current_);
+  enter({static_cast<std::uint32_t>(hash), current_});
   return family();
 }
 
@@ -209,24 +209,29 @@ std::uint32_t FamilyBook::find(std::string_view name) const {
 }
 
 std::uint32_t FamilyBook::find(std::string_view name, std::uint64_t hash) const {
+  const auto low = static_cast<std::uint32_t>(hash);
   const std::size_t mask = table_.size() - 1;
-  for (std::size_t at = hash & mask; table_[at] != 0; at = (at + 1) & mask) {
-    const FamilyRecord& record = (*families_)[table_[at] - 1];
-    if (record.name_hash == hash && record.name == name) return table_[at] - 1;
+  for (std::size_t at = low & mask; table_[at].index != kNone; at = (at + 1) & mask) {
+    if (table_[at].hash != low) continue;
+    const FamilyRecord& record = (*families_)[table_[at].index];
+    if (record.name_hash == hash && record.name == name) return table_[at].index;
   }
   return kNone;
 }
 
-void FamilyBook::enter(std::uint32_t index) {
+void FamilyBook::enter(Slot slot) {
   const std::size_t mask = table_.size() - 1;
-  std::size_t at = (*families_)[index].name_hash & mask;
-  while (table_[at] != 0) at = (at + 1) & mask;
-  table_[at] = index + 1;
+  std::size_t at = slot.hash & mask;
+  while (table_[at].index != kNone) at = (at + 1) & mask;
+  table_[at] = slot;
 }
 
 void FamilyBook::widen() {
-  table_.assign(table_.size() * 2, 0);
-  for (std::uint32_t i = 0; i < current_; ++i) enter(i);
+  std::vector<Slot> narrow(table_.size() * 2);
+  table_.swap(narrow);
+  for (const Slot& slot : narrow) {
+    if (slot.index != kNone) enter(slot);
+  }
 }
 
 }  // namespace bao_exporter

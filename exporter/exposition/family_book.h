@@ -106,10 +106,17 @@ class FamilyBook {
   }
 
  private:
+  // A family, and of its name's hash what tells most of them apart: names that are not there are
+  // looked up without a look at others.
+  struct Slot {
+    std::uint32_t hash = 0;
+    std::uint32_t index = kNone;
+  };
+
   [[nodiscard]] std::uint32_t find(std::string_view name, std::uint64_t hash) const;
   [[nodiscard]] std::uint32_t find(std::string_view name) const;
   FamilyRecord& make(std::string_view name, std::uint64_t hash, const char* line);
-  void enter(std::uint32_t index);
+  void enter(Slot slot);
   void widen();
   [[nodiscard]] Verdict take_comment(Cursor& cursor, const char* line);
   [[nodiscard]] Verdict add(const SampleLine& sample, const char* line);
@@ -120,7 +127,7 @@ class FamilyBook {
   Pod<FamilyRecord>* families_ = nullptr;
   ParseLimits limits_;
   std::uint64_t seed_ = 0;
-  std::vector<std::uint32_t> table_;  // open addressing, a power of two; index + 1
+  std::vector<Slot> table_;  // open addressing, a power of two
   std::uint32_t current_ = kNone;
   std::uint32_t samples_ = 0;
 };

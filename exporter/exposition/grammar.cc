@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "bao_exporter/check.h"
+#include "bao_exporter/hash.h"
 #include "exposition/text_rules.h"
 
 namespace bao_exporter {
@@ -56,6 +57,26 @@ Verdict read_quoted_name(Cursor& cursor, std::string_view& out) {
   return out.empty() ? Verdict(quote.fault("an empty quoted name")) : std::nullopt;
 }
 
+// Whether a label of the line has that name; to be asked once for each of its labels. Many names
+// are not compared one with each other: most are told apart by a bit.
+bool is_given(std::string_view name, SampleLine& line) {
+  constexpr std::size_t kFew = 16, kBits = 8'192;
+  const auto bit_of = [](std::string_view text) { return hash_bytes(text, 0) % kBits; };
+  if (line.labels.size() >= kFew) {
+    if (line.labels.size() == kFew) {
+      line.name_bits.assign(kBits, false);
+      for (const Label& label : line.labels) line.name_bits[bit_of(label.name)] = true;
+    }
+    const std::size_t bit = bit_of(name);
+    if (!line.name_bits[bit]) {
+      line.name_bits[bit] = true;
+      return false;
+    }
+  }
+  return std::any_of(line.labels.begin(), line.labels.end(),
+                     [&](const Label& label) { return label.name == name; });
+}
+
 // A label, or the metric's name in quotes: that stands anywhere among them.
 Verdict read_entry(Cursor& cursor, std::size_t labels_max, SampleLine& out) {
   Label label;
@@ -75,9 +96,7 @@ Verdict read_entry(Cursor& cursor, std::size_t labels_max, SampleLine& out) {
   }
   if (label.name.empty()) label.name = cursor.take_name(is_label_start, is_label_byte);
   if (label.name.empty()) return cursor.fault("a label name was expected");
-  for (const Label& other : out.labels) {
-    if (other.name == label.name) return before.fault("a label name given twice");
-  }
+  if (is_given(label.name, out)) return before.fault("a label name given twice");
   cursor.skip_blanks();
   if (!cursor.take('=')) return cursor.fault("'=' was expected after a label name");
   cursor.skip_blanks();

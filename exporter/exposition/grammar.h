@@ -49,6 +49,7 @@ struct SampleLine {
   Sample sample;
   std::size_t column = 1;  // where it begins
   std::vector<Label> labels;
+  std::vector<bool> name_bits;  // of many labels: which hashes their names have
 };
 // From the name, or the brace that has it, to the end of the line.
 [[nodiscard]] Verdict read_sample(Cursor cursor, std::size_t labels_max, SampleLine& out);

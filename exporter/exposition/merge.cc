@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <queue>
 #include <utility>
 
@@ -230,12 +231,17 @@ MetricType TypeBook::settle(std::string_view family, std::uint32_t rank, MetricT
 // `at`: where the family may well be; then one behind it.
 MetricType TypeBook::settle_at(Entries::iterator& at, std::string_view family, std::uint32_t rank,
                                MetricType said) {
-  if (at == entries_.end() || at->first != family) at = entries_.lower_bound(family);
-  if (at == entries_.end() || at->first != family) {
-    at = entries_.emplace_hint(at, std::string(family), Entry{rank, said});
-  } else if (rank <= at->second.rank) {
-    at->second = {rank, said};
+  const auto belongs_before = [&] {
+    return (at == entries_.end() || family < at->first) &&
+           (at == entries_.begin() || std::prev(at)->first < family);
+  };
+  const auto is_at = [&] { return at != entries_.end() && at->first == family; };
+  if (!is_at() && !belongs_before()) at = entries_.lower_bound(family);
+  if (!is_at()) {
+    entries_.emplace_hint(at, std::string(family), Entry{rank, said});
+    return said;
   }
+  if (rank <= at->second.rank) at->second = {rank, said};
   const MetricType type = at->second.type;
   ++at;
   return type;

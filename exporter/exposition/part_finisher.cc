@@ -4,6 +4,8 @@
 #include <atomic>
 #include <string>
 
+#include "exposition/name_sort.h"
+
 namespace bao_exporter {
 
 namespace {
@@ -170,6 +172,8 @@ void PartFinisher::sort_families(const NodePart* previous) {
     sorted = sorted && (i == 0 || served_name(i - 1) < served_name(i));
   }
   if (sorted) return;
+  // All have names of their own, without odd bytes.
+  if (store.renamed.empty()) return sort_by_name(store.families, order);
   std::sort(order, order + count, [&](std::uint32_t a, std::uint32_t b) {
     const int names = served_name(a).compare(served_name(b));
     if (names != 0) return names < 0;

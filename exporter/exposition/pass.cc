@@ -19,6 +19,7 @@ Pass::Pass() = default;
 void Pass::begin(PartStore& to, PlanImage& image) {
   store = &to;
   plan = &image;
+  image.forget_if_full();
   text = to.body;
   at = text.data();
   end = at + text.size();

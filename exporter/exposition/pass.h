@@ -84,6 +84,9 @@ struct Pass {
   // Before and after a line that the poll before did not have.
   void note_lines();
   void note_new_line() { new_lines.push_back(store->lines.size() - 1); }
+  // The line just noted began at `line`: which one it was in the poll before, of [l, to); or `to`.
+  // Looks at so many that a family takes time for its lines only.
+  [[nodiscard]] std::uint32_t find_ahead(const char* line, std::uint32_t l, std::uint32_t to);
   // False: a series came twice, or there is too much.
   [[nodiscard]] bool close_known_family();
 
@@ -144,6 +147,7 @@ struct Pass {
   std::uint64_t rules_plan_ = 0;
   std::uint32_t known_ = 0;   // families of the poll before that were entered
   std::uint32_t claims_ = 0;  // looked through all families for
+  std::uint32_t looks_ = 0;   // that find_ahead() may still take, of the family
   std::vector<std::uint32_t> table_;
   std::optional<Fault> fault_;        // of the line at `at`
   std::optional<std::size_t> twice_;  // or the line there was given before

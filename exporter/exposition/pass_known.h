@@ -83,11 +83,18 @@ inline bool take_known_family(Pass& pass, const FamilyRecord& old, const char* n
       continue;
     }
     if ((*pass.at == '#' || *pass.at <= ' ') && pass.take_comment()) continue;
-    if (pass.at >= pass.safe) return false;
     if (next_head_bytes == 0 && pass.next_begins()) break;
+    if (pass.at >= pass.safe) return false;
     pass.note_lines();
+    const char* const line = pass.at;
     if (!take_sample(pass)) return false;
-    pass.note_new_line();
+    const std::uint32_t known = pass.find_ahead(line, l, end);
+    if (known == end) {
+      pass.note_new_line();
+    } else {
+      l = known + 1;
+      pass.is_changed = true;
+    }
   }
   if (l < end) pass.is_changed = true;
   return pass.close_known_family();

@@ -1,5 +1,6 @@
 // What a pass needs when it compares a body with the one before.
 #include <algorithm>
+#include <cstring>
 
 #include "exposition/pass.h"
 #include "exposition/text_rules.h"
@@ -44,6 +45,7 @@ bool Pass::enter_known_family(const FamilyRecord& old) {
   begin_lines(old.is_special);
   is_changed = false;
   new_lines.clear();
+  looks_ = 2 * old.line_count;
   removed = previous->removed[old.removed];
   fresh = old.line_count == 0;
   return true;
@@ -94,6 +96,19 @@ bool Pass::next_begins() const {
 }
 
 void Pass::note_lines() { book.set_counts(store->lines.size()); }
+
+std::uint32_t Pass::find_ahead(const char* line, std::uint32_t l, std::uint32_t to) {
+  const std::uint64_t hash = store->lines.back().hash;
+  for (; l < to && looks_ > 0; ++l, --looks_) {
+    const LineRecord& old = previous->lines[l];
+    if (old.hash != hash) continue;
+    // Of a series whose labels stand in another order it is not for us to say that it came.
+    const bool same = old.prefix == store->lines.back().prefix &&
+                      std::memcmp(line, previous->body.data() + old.at, old.prefix) == 0;
+    if (same) return l;
+  }
+  return to;
+}
 
 // As FamilyBook::claim(), of the families of both polls: one that has lost its samples still has
 // its say here, and then run_cold() decides.

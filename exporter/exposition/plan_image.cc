@@ -33,6 +33,14 @@ std::uint32_t PlanImage::find(std::string_view name) {
   return learn(name);
 }
 
+void PlanImage::forget_if_full() {
+  if (count_ < kUnknown) return;
+  rules_ = {};
+  count_ = 0;
+  slots_ = {};
+  texts_.clear();
+}
+
 std::uint32_t PlanImage::learn(std::string_view name) {
   if (count_ == kUnknown || name.size() > LabelRule::kLongest) return kUnknown;
   LabelRule& rule = rules_[count_];

@@ -41,6 +41,8 @@ class PlanImage {
   [[nodiscard]] const LabelRule& rule(std::uint32_t id) const { return rules_[id]; }
   // The id of a name, learnt when it is new; kUnknown: too long, or too many.
   [[nodiscard]] std::uint32_t find(std::string_view name);
+  // Between two bodies: when too many names were learnt, those of the next one are learnt anew.
+  void forget_if_full();
 
  private:
   [[nodiscard]] std::uint32_t learn(std::string_view name);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -12,6 +13,10 @@
 #include "bao_exporter/node_part.h"
 #include "bao_exporter/outcome.h"
 #include "catch.h"
+#include "exposition/isa.h"
+#include "exposition/part_store.h"
+#include "exposition/pass.h"
+#include "exposition/plan_image.h"
 #include "support/instruction_sets.h"
 #include "support/poll_bodies.h"
 
@@ -169,6 +174,105 @@ TEST_CASE("a series that comes twice is found, whichever ways its two lines went
   REQUIRE(fewer.ok());
   CHECK(fewer.value()->samples() == 25);
   CHECK(builder.steady_parts() == 1);
+}
+
+TEST_CASE("families that only their samples announce are known again, up to the body's end") {
+  std::string body, next;
+  for (int i = 0; i < 100; ++i) {
+    body += "n" + std::to_string(i) + " 1\n";
+    next += "n" + std::to_string(i) + " 234\n";
+  }
+  for (const Isa isa : loops_of_this_machine()) {
+    const Forced forced(isa);
+    PartBuilder builder;
+    const auto before = builder.build(body, {}, plan_of(Role::kActive), nullptr);
+    REQUIRE(before.ok());
+    const auto built = builder.build(next, {}, plan_of(Role::kActive), before.value().get());
+    CHECK(shown_of(built) == shown_of(NodePart::build(next, {}, plan_of(Role::kActive))));
+    CHECK(builder.steady_parts() == (isa == Isa::kPlain ? 0 : 1));
+  }
+}
+
+TEST_CASE("families stand in the order of their names, in whatever order they were sent") {
+  PollBodies random(5);
+  for (int round = 0; round < 300; ++round) {
+    std::set<std::string> names;
+    const std::string stem(random.below(20), 's');
+    for (std::size_t i = random.below(60); i > 0; --i) {
+      std::string name = stem + std::string(random.below(30), 'a');
+      while (random.below(4) > 0) name += "_0Zz"[random.below(4)];
+      if (!name.empty() && name.front() != '0') names.insert(name);
+    }
+    std::vector<std::string> sent(names.begin(), names.end());
+    if (round % 3 == 0) std::reverse(sent.begin(), sent.end());
+    if (round % 3 == 1) {
+      for (std::size_t i = sent.size(); i > 1; --i) std::swap(sent[i - 1], sent[random.below(i)]);
+    }
+    std::string body = "\n";
+    for (const std::string& name : sent) body += name + " 1\n";
+    const auto built = NodePart::build(body, {}, plan_of(Role::kActive));
+    REQUIRE(built.ok());
+    std::vector<std::string> shown;
+    for (const FamilyPart& family : built.value()->families()) shown.emplace_back(family.name);
+    CHECK(shown == std::vector<std::string>(names.begin(), names.end()));
+  }
+}
+
+TEST_CASE("behind a long run of missing lines the others are known again") {
+  const auto body_of = [](int gap_from, int gap_to) {
+    std::string body = "# TYPE g gauge\n";
+    for (int i = 0; i < 100; ++i) {
+      if (i < gap_from || i >= gap_to) body += "g{number=\"" + std::to_string(i) + "\"} 1\n";
+    }
+    return body + std::string(200, '\n');
+  };
+  for (const Isa isa : loops_of_this_machine()) {
+    if (isa == Isa::kPlain) continue;
+    const Forced forced(isa);
+    PlanImage image(plan_of(Role::kActive));
+    Pass pass;
+    PartStore before, after;
+    before.body = body_of(0, 0);
+    pass.begin(before, image);
+    REQUIRE(pass_loops().cold(pass));
+    after.body = body_of(20, 70);
+    pass.begin(after, image);
+    pass.begin_steady(before);
+    REQUIRE(pass_loops().steady(pass));
+    CHECK(after.lines.size() == 50);
+    CHECK(pass.new_lines.empty());
+  }
+}
+
+TEST_CASE("a label name that comes twice among many is found, and where") {
+  for (int count = 14; count < 900; count += 1 + count / 4) {
+    std::string body = "a{";
+    for (int i = 0; i < count; ++i) body += "l" + std::to_string(i) + "=\"\",";
+    ParseLimits limits;
+    limits.labels_per_sample_max = 1'000;
+    CHECK(NodePart::build(body + "} 1\n", limits, plan_of(Role::kActive)).ok());
+    for (const int twice : {0, count / 2, count - 1}) {
+      const auto built = NodePart::build(body + "l" + std::to_string(twice) + "=\"\"} 1\n", limits,
+                                         plan_of(Role::kActive));
+      REQUIRE_FALSE(built.ok());
+      CHECK(built.error().detail ==
+            "line 1, column " + std::to_string(body.size() + 1) + ": a label name given twice");
+    }
+  }
+}
+
+TEST_CASE("a body with too many label names leaves room for those of the next") {
+  PlanImage image(plan_of(Role::kActive));
+  image.forget_if_full();
+  const std::uint32_t first = image.find("l0");
+  for (int i = 1; i < 64; ++i) CHECK(image.find("l" + std::to_string(i)) != PlanImage::kUnknown);
+  CHECK(image.find("mount_point") == PlanImage::kUnknown);
+  CHECK(image.find("l0") == first);
+  image.forget_if_full();
+  const std::uint32_t learnt = image.find("mount_point");
+  REQUIRE(learnt != PlanImage::kUnknown);
+  image.forget_if_full();
+  CHECK(image.find("mount_point") == learnt);
 }
 
 TEST_CASE("a part of another plan, or of other limits, is not used again") {

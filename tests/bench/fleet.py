@@ -88,17 +88,21 @@ def scrapes(exporter, seconds, rate, path=("/metrics",), plain=False):
     return said
 
 
-def answers_packed(exporter):
-    """The first that asks has it made, which may take longer than a request may."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        return exporter.get(**{"Accept-Encoding": "gzip"})[0] == 200
-    return False
+def fetch(exporter, packed):
+    """/metrics. Asked again where it is closed: on a busy machine packing a large one for the first who asks may
+    take longer than a request may, and goes on without him."""
+    def answer():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            status, _, body = exporter.get(**({"Accept-Encoding": "gzip"} if packed else {}))
+            return body if status == 200 else None
+        return None
+    return servers.wait_until("/metrics comes whole", answer, 60)
 
 
 def latencies(exporter, interval):
     """Within one interval, a round in it."""
     paths = exporter.node_paths()
-    servers.wait_until("it is packed", lambda: answers_packed(exporter), 60)
+    fetch(exporter, packed=True)
     whole, node = in_parallel(lambda: scrapes(exporter, interval, 4),
                               lambda: scrapes(exporter, interval, 40, paths))
     whole_plain = scrapes(exporter, 4, 5, plain=True)
@@ -114,7 +118,7 @@ def load(exporter, interval, intervals):
         while time.monotonic() < end - interval / 2:
             resident.append(exporter.resident_megabytes("VmRSS"))
             time.sleep(0.2)
-        exporter.get(**{"Accept-Encoding": "gzip"})
+        fetch(exporter, packed=True)
         while time.monotonic() < end:
             resident.append(exporter.resident_megabytes("VmRSS"))
             time.sleep(0.2)
@@ -128,11 +132,11 @@ def measure(folder, certificates, nodes, options):
                          options.exporter, farm, options.interval, options.samples) as exporter:
         times = latencies(exporter, options.interval)
         cpu, rss = load(exporter, options.interval, options.intervals)
-        body = exporter.get()[2]
+        body = fetch(exporter, packed=False)
         if len(re.findall(rb"(?m)^bao_node_up{.*} 1$", body)) != nodes:
             raise RuntimeError("not all nodes are up")
-        packed = exporter.get(**{"Accept-Encoding": "gzip"})[2]
-        return Measured(nodes, len(body), len(packed), cpu, rss,
+        packed = len(fetch(exporter, packed=True))
+        return Measured(nodes, len(body), packed, cpu, rss,
                         exporter.resident_megabytes() * 1.048576, *times)
 
 

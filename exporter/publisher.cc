@@ -9,6 +9,13 @@ namespace bao_exporter {
 
 namespace {
 constexpr Milliseconds kPatience{1'000};  // after the first poll of a round has ended
+constexpr Milliseconds kLull{250};        // without one more that ends
+constexpr Milliseconds kPatienceMost{5'000};
+}  // namespace
+
+TimePoint end_of_patience(TimePoint first_ended, TimePoint last_ended) {
+  return std::min(std::max(first_ended + kPatience, last_ended + kLull),
+                  first_ended + kPatienceMost);
 }
 
 Publisher::Publisher(const Config& config, std::uint64_t hash_seed, Slot<Snapshot>& snapshots,
@@ -139,6 +146,7 @@ void Publisher::take(PollResult result) {
   token_awaited_.erase(target);
   never_polled_.erase(target);
   if (!first_ended_) first_ended_ = ended;
+  last_taken_ = Clock::now();
   if (book_.role_would_change(target)) role_changed_ = true;
 }
 
@@ -197,7 +205,7 @@ TimePoint Publisher::next_look(TimePoint now) const {
   const TimePoint latest = now + Heartbeat::kLongestWait;
   if (!never_polled_.empty()) return latest;
   if (waits_for_certctl(now)) return std::min(latest, began_ + poll_.timeout);
-  if (first_ended_) return std::min(latest, *first_ended_ + kPatience);
+  if (first_ended_) return std::min(latest, end_of_patience(*first_ended_, last_taken_));
   return std::min(latest, next_refresh(now).value_or(latest));
 }
 
@@ -206,7 +214,8 @@ bool Publisher::publication_due(TimePoint now) const {
   const auto refresh = next_refresh(now);
   if (refresh && now >= *refresh) return true;
   if (!first_ended_) return false;
-  return (under_way_.empty() && held_.empty()) || role_changed_ || now >= *first_ended_ + kPatience;
+  return (under_way_.empty() && held_.empty()) || role_changed_ ||
+         now >= end_of_patience(*first_ended_, last_taken_);
 }
 
 // What is published without a new poll (after a reload) is not fresher for it.
@@ -234,7 +243,11 @@ void Publisher::publish(TimePoint now) {
   auto snapshot = std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
                                                    valid_until(now), ++snapshot_generation_,
                                                    book_.views(), certctl_.views(now));
+  // Who asks in the rhythm of the polls finds it made, also when there is one publication more.
   if (gzip_asked_.exchange(false, std::memory_order_relaxed)) {
+    gzip_wanted_until_ = now + 2 * poll_.interval;
+  }
+  if (now <= gzip_wanted_until_) {
     metrics_.note_compressed(snapshot->deflated().bytes.size());
   }
   log::debug("published", {{"generation", std::to_string(snapshot_generation_)},

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -13,6 +14,7 @@ namespace bao_exporter {
 
 namespace {
 
+constexpr std::size_t kBytesFirst = std::size_t{16} << 10;
 constexpr std::size_t kBytesMax = std::size_t{1} << 20;
 
 std::string system_words(const char* what) {
@@ -26,11 +28,11 @@ std::string kind_problem(int fd) {
   return S_ISREG(st.st_mode) ? "" : "is not a regular file";
 }
 
-// Up to kBytesMax + 1 bytes.
+// Up to kBytesMax + 1 bytes. What is read is kept for long, so it takes no more room than it needs.
 std::string read_all(int fd, std::string& out) {
-  out.resize(kBytesMax + 1);
   std::size_t size = 0;
-  while (size < out.size()) {
+  while (size <= kBytesMax) {
+    if (size == out.size()) out.resize(std::clamp(2 * size, kBytesFirst, kBytesMax + 1));
     const ssize_t got = ::read(fd, out.data() + size, out.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_words("cannot be read");
@@ -38,6 +40,7 @@ std::string read_all(int fd, std::string& out) {
     size += static_cast<std::size_t>(got);
   }
   out.resize(size);
+  out.shrink_to_fit();
   return size > kBytesMax ? "is larger than 1 MiB" : "";
 }
 

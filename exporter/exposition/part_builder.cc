@@ -1,4 +1,5 @@
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,10 @@ namespace bao_exporter {
 namespace {
 
 constexpr std::size_t kSpareMax = 2;
+// Of all builders together. Room that waits for the next round serves nobody meanwhile: that of a
+// large fleet would be more than half of what is served.
+constexpr std::size_t kSpareBytesMax = std::size_t{32} << 20;
+std::atomic<std::size_t> spare_bytes{0};
 constexpr std::size_t kBodyMax = 0xF0000000;  // offsets have 32 bits
 
 bool same_limits(const ParseLimits& a, const ParseLimits& b) {
@@ -34,7 +39,15 @@ class PartPool {
   struct Slot {
     NodePart part;
     alignas(std::max_align_t) std::array<std::byte, 128> count{};
+    std::size_t spare_bytes = 0;  // what is counted of it while nobody has it
   };
+
+  ~PartPool() {
+    for (const auto& slot : spare_) spare_bytes -= slot->spare_bytes;
+  }
+  PartPool() = default;
+  PartPool(const PartPool&) = delete;
+  PartPool& operator=(const PartPool&) = delete;
 
   std::unique_ptr<Slot> take() {
     {
@@ -42,6 +55,7 @@ class PartPool {
       if (!spare_.empty()) {
         std::unique_ptr<Slot> slot = std::move(spare_.back());
         spare_.pop_back();
+        spare_bytes -= std::exchange(slot->spare_bytes, 0);
         return slot;
       }
     }
@@ -50,8 +64,15 @@ class PartPool {
 
   void give(std::unique_ptr<Slot> slot) {
     slot->part.store_->body = {};  // its room is of no use: the next body brings its own
+    const std::size_t bytes = slot->part.store_->room();
     const std::scoped_lock lock(mutex_);
-    if (spare_.size() < kSpareMax) spare_.push_back(std::move(slot));
+    if (spare_.size() == kSpareMax) return;
+    if (spare_bytes.fetch_add(bytes) + bytes > kSpareBytesMax) {
+      spare_bytes -= bytes;
+      return;
+    }
+    slot->spare_bytes = bytes;
+    spare_.push_back(std::move(slot));
   }
 
   static PartStore& store_of(Slot& slot) { return *slot.part.store_; }
@@ -117,6 +138,8 @@ PartBuilder& PartBuilder::operator=(PartBuilder&&) noexcept = default;
 PartBuilder::~PartBuilder() = default;
 
 std::uint64_t PartBuilder::steady_parts() const { return room_->steady; }
+
+std::size_t PartBuilder::spare_bytes() { return bao_exporter::spare_bytes; }
 
 Result<std::shared_ptr<const NodePart>> PartBuilder::build(std::string body,
                                                            const ParseLimits& limits,

@@ -42,6 +42,11 @@ struct PartStore {
   ParseLimits limits;
   std::uint64_t plan = 0;  // which one: PlanImage::number
 
+  // Bytes that its arenas hold, used or not, but for the body.
+  [[nodiscard]] std::size_t room() const {
+    return out.capacity() + lines.capacity() * sizeof(LineRecord) +
+           families.capacity() * sizeof(FamilyRecord);
+  }
   [[nodiscard]] std::string_view line_at(const LineRecord& line) const {
     const std::string_view rest = std::string_view(body).substr(line.at);
     return rest.substr(0, rest.find('\n'));

@@ -169,6 +169,7 @@ class Channel {
       fail(ErrorCode::kTruncated, "without chunks, and Content-Length does not tell what came");
     }
     if (answer_.failure.has_value()) forget_secret_body();
+    if (answer_.body.size() >= kLargeBody) expected_ = answer_.body.size();
     request_ = Request{};  // lets go of the token
     return std::move(answer_);
   }
@@ -333,6 +334,14 @@ class Channel {
     }
   }
 
+  // The next metrics are about as many bytes as the last: they are moved once, not at each
+  // doubling.
+  void take_body(std::string_view bytes) {
+    const std::size_t room = expected_ + expected_ / 16;
+    if (answer_.body.empty() && room <= request_.body_bytes_max) answer_.body.reserve(room);
+    answer_.body.append(bytes);
+  }
+
   static std::size_t on_header(char* data, std::size_t size, std::size_t count,
                                void* self) noexcept {
     static_cast<Channel*>(self)->take_header({data, size * count});
@@ -344,10 +353,12 @@ class Channel {
     auto* self = static_cast<Channel*>(channel);
     const std::size_t bytes = size * count;
     self->too_large_ = self->answer_.body.size() + bytes > self->request_.body_bytes_max;
-    if (!self->too_large_) self->answer_.body.append(data, bytes);
+    if (!self->too_large_) self->take_body({data, bytes});
     if (self->request_.secret_answer) ::explicit_bzero(data, bytes);
     return self->too_large_ ? 0 : bytes;  // 0 ends the transfer
   }
+
+  static constexpr std::size_t kLargeBody = std::size_t{64} << 10;  // larger than health and leader
 
   CURL* easy_;
   Request request_;
@@ -356,6 +367,7 @@ class Channel {
   bool chunked_ = false;
   std::optional<std::uint64_t> length_;
   bool too_large_ = false;
+  std::size_t expected_ = 0;  // of a large body: what the last one had
   Slist headers_;
   Slist connect_to_;
   curl_slist bearer_{};

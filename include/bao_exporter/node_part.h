@@ -126,7 +126,8 @@ class NodePart {
 };
 
 // Makes the parts of one target, one after the other. Arenas of parts that nobody has any more are
-// taken again. Used by one thread at a time; its parts may end on any, and outlive it.
+// taken again, as far as they are few in all. Used by one thread at a time; its parts may end on
+// any, and outlive it.
 class PartBuilder {
  public:
   PartBuilder();
@@ -148,6 +149,9 @@ class PartBuilder {
 
   // Parts that were made with the help of the one before.
   [[nodiscard]] std::uint64_t steady_parts() const;
+
+  // Bytes of the arenas of all builders that wait to be taken again: at most 32 MiB. Any thread.
+  [[nodiscard]] static std::size_t spare_bytes();
 
  private:
   struct Room;

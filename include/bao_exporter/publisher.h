@@ -31,6 +31,11 @@
 
 namespace bao_exporter {
 
+// When what has come of a round is published without the polls that are still under way: a second
+// after the first ended, or later while others keep ending (a large fleet's come one after the
+// other, and each publication costs as much as all of it), up to five.
+[[nodiscard]] TimePoint end_of_patience(TimePoint first_ended, TimePoint last_ended);
+
 class Publisher final : public PollSink {
  public:
   using AskAgain = std::function<void(std::uint64_t generation, const std::vector<std::size_t>&)>;
@@ -111,8 +116,10 @@ class Publisher final : public PollSink {
   std::set<std::size_t> never_polled_;    // before the first publication only
   std::optional<TimePoint> first_ended_;  // since the last publication
   std::optional<TimePoint> last_ended_;   // of all polls
-  std::optional<TimePoint> published_;    // last
-  TimePoint began_;                       // run()
+  TimePoint last_taken_;                  // when the last poll's end was taken note of
+  TimePoint gzip_wanted_until_;
+  std::optional<TimePoint> published_;  // last
+  TimePoint began_;                     // run()
   bool role_changed_ = false;
 
   std::mutex mutex_;  // guards arrived_

@@ -28,7 +28,7 @@ using bench::Time;
 struct Plan {
   std::string to;
   std::string from = "127.0.0.1";
-  std::string path = "/metrics";
+  std::vector<std::string> paths = {"/metrics"};  // in turns
   std::string token;
   std::string ca_file;
   long scrapes = 1000;
@@ -37,6 +37,7 @@ struct Plan {
   double seconds = 30;  // not begun after that
   long deadline_ms = 1000;
   bool keep_alive = false;
+  bool plain = false;  // asks for no gzip
 };
 
 volatile std::sig_atomic_t stopped = 0;
@@ -48,16 +49,15 @@ using Failure = const char*;
 class Scraper {
  public:
   Scraper(const Plan& plan, SSL_CTX* context)
-      : plan_(plan), context_(context), server_(bench::parse_address(plan.to)) {
-    request_ = "GET " + plan.path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " +
-               plan.token + "\r\nAccept-Encoding: gzip\r\n\r\n";
-  }
+      : plan_(plan), context_(context), server_(bench::parse_address(plan.to)) {}
   ~Scraper() { close(); }
   Scraper(const Scraper&) = delete;
   Scraper& operator=(const Scraper&) = delete;
 
-  Failure scrape(Time deadline) {
+  Failure scrape(const std::string& path, Time deadline) {
     deadline_ = deadline;
+    request_ = "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " +
+               plan_.token + (plan_.plain ? "" : "\r\nAccept-Encoding: gzip") + "\r\n\r\n";
     // As Prometheus does: a kept connection that was closed meanwhile is replaced.
     if (fd_ >= 0 && exchange() == nullptr) return nullptr;
     close();
@@ -204,7 +204,8 @@ void scrape_on(const Plan& plan, SSL_CTX* context, Time begin, std::atomic<long>
     const std::chrono::duration<double> after(static_cast<double>(number) / plan.rate);
     std::this_thread::sleep_until(begin + std::chrono::duration_cast<Clock::duration>(after));
     const Time from = Clock::now();
-    Failure why = scraper.scrape(from + bench::Milliseconds{plan.deadline_ms});
+    const std::string& path = plan.paths[static_cast<std::size_t>(number) % plan.paths.size()];
+    Failure why = scraper.scrape(path, from + bench::Milliseconds{plan.deadline_ms});
     const double took = std::chrono::duration<double, std::milli>(Clock::now() - from).count();
     if (why == nullptr && number % 20 == 0 && !scraper.body_is_good()) why = "a bad body";
     if (why != nullptr) scraper.close();
@@ -247,7 +248,7 @@ int main(int argc, char** argv) {
   Plan plan;
   app.add_option("--to", plan.to, "ADDRESS:PORT")->required();
   app.add_option("--from", plan.from);
-  app.add_option("--path", plan.path);
+  app.add_option("--path", plan.paths, "some: in turns");
   app.add_option("--token", plan.token)->required();
   app.add_option("--ca-file", plan.ca_file)->required();
   app.add_option("--scrapes", plan.scrapes);
@@ -256,6 +257,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", plan.seconds, "at most");
   app.add_option("--deadline-ms", plan.deadline_ms, "of each");
   app.add_flag("--keep-alive", plan.keep_alive, "one connection for each at once");
+  app.add_flag("--plain", plan.plain, "ask for no gzip");
   CLI11_PARSE(app, argc, argv);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGTERM, &on_signal);

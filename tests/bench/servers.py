@@ -51,6 +51,7 @@ class Server:
 
     name = "?"
     path = "/metrics"
+    start_seconds = 15
 
     def __init__(self, folder, certificates):
         self.folder = pathlib.Path(folder)
@@ -79,7 +80,7 @@ class Server:
     def __enter__(self):
         self.start()
         try:
-            wait_until(f"{self.name} answers", self._answers)
+            wait_until(f"{self.name} answers", self._answers, self.start_seconds)
         except BaseException:
             self.stop()
             raise
@@ -95,14 +96,14 @@ class Server:
             return self.get()[0] == 200
         return False
 
-    def get(self, **headers):
+    def get(self, path=None, **headers):
         """Status, headers in lower case, body."""
         connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.port, timeout=5,
+            "127.0.0.1", self.port, timeout=30,
             context=ssl.create_default_context(cafile=self.ca_file))
         with contextlib.closing(connection):
             fields = {"Authorization": f"Bearer {TOKEN}", **headers}
-            connection.request("GET", self.path, headers=fields)
+            connection.request("GET", path or self.path, headers=fields)
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
             return answer.status, names, answer.read()
@@ -153,6 +154,7 @@ class Server:
 
 class Exporter(Server):
     name = "bao-exporter"
+    node_token = "s.BenchTokenOfTheFakes"
 
     def __init__(self, folder, certificates, binary, listener=()):
         super().__init__(folder, certificates)
@@ -167,6 +169,9 @@ class Exporter(Server):
                 node = FakeNode(self.certificates, f"node-{index}", role, index)
                 node.body = big_body(index)
                 self.nodes.append(node)
+        self._launch()
+
+    def _launch(self):
         self._write_config()
         self.process = self.run(self.binary, "--config.file", self.folder / "exporter.toml")
         wait_until("bao-exporter listens", self._listens)
@@ -185,17 +190,27 @@ class Exporter(Server):
         self.port = int(found[1]) if found else 0
         return found
 
+    def upstreams(self):
+        """Of each cluster: its name, its CA, and its nodes' names and addresses."""
+        return [("bench", self.ca_file, [(node.name, node.url) for node in self.nodes])]
+
+    def tables(self):
+        """More of the configuration, behind [listener]."""
+        return []
+
     def _write_config(self):
-        for name, token in (("scrape.token", TOKEN), ("openbao.token", "s.BenchTokenOfTheFakes")):
+        for name, token in (("scrape.token", TOKEN), ("openbao.token", self.node_token)):
             write_private(self.folder / name, token + "\n")
         lines = ["[listener]", 'address = "127.0.0.1:0"',
                  f'tls_cert_file = "{self.certificates.pem("node")}"',
                  f'tls_key_file = "{self.certificates.key("node")}"',
                  'token_files = ["scrape.token"]', 'request_timeout = "5s"', *self.listener,
-                 "[[openbao]]", 'cluster = "bench"', f'ca_file = "{self.ca_file}"',
-                 "[openbao.auth]", 'token_file = "openbao.token"']
-        for node in self.nodes:
-            lines += ["[[openbao.node]]", f'name = "{node.name}"', f'api_url = "{node.url}"']
+                 *self.tables()]
+        for cluster, ca_file, nodes in self.upstreams():
+            lines += ["[[openbao]]", f'cluster = "{cluster}"', f'ca_file = "{ca_file}"',
+                      "[openbao.auth]", 'token_file = "openbao.token"']
+            for name, url in nodes:
+                lines += ["[[openbao.node]]", f'name = "{name}"', f'api_url = "{url}"']
         (self.folder / "exporter.toml").write_text("\n".join(lines) + "\n")
 
 
@@ -372,6 +387,15 @@ def bench_folder():
         yield folder, Certificates(inner)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def all_of(processes):
+    """All of them run within."""
+    with contextlib.ExitStack() as stack:
+        for one in processes:
+            stack.enter_context(one)
+        yield
 
 
 def sub_folder(folder, name):

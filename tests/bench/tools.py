@@ -19,6 +19,8 @@ def options(named):
         flag = "--" + name.replace("_", "-")
         if value is True:
             words.append(flag)
+        elif isinstance(value, list):
+            words += [flag, *map(str, value)]
         elif value is not None and value is not False:
             words += [flag, str(value)]
     return words
@@ -55,8 +57,8 @@ class AttackRun:
 
 def scrape(server, **more):
     """Honest scrapes of a server: what the scraper said of them."""
-    command = [program("honest_scraper"), "--to", server.address, "--path", server.path,
-               "--ca-file", server.ca_file, "--token", TOKEN, *options(more)]
+    command = [program("honest_scraper"), "--to", server.address, "--ca-file", server.ca_file,
+               "--token", TOKEN, *options({"path": server.path, **more})]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
                           check=True, timeout=300)
     return json.loads(done.stdout)

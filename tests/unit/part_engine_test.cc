@@ -377,4 +377,33 @@ TEST_CASE(
   CHECK(sent.labels_of(sample)[1].value == "2");
 }
 
+TEST_CASE("arenas that wait to be taken again are few in all, however many builders there are") {
+  constexpr std::size_t kMost = std::size_t{32} << 20;
+  const std::size_t before = PartBuilder::spare_bytes();
+  std::string body;
+  for (int i = 0; i < 60'000; ++i)
+    body += "a{path=\"" + std::string(100, 'x') + std::to_string(i) + "\"} 1\n";
+  ParseLimits limits;
+  limits.samples_max = limits.series_per_family_max = 100'000;
+  {
+    std::vector<PartBuilder> builders(6);
+    std::vector<std::shared_ptr<const NodePart>> parts;
+    for (PartBuilder& builder : builders) {
+      auto built = builder.build(body, limits, plan_of(Role::kActive), nullptr);
+      REQUIRE(built.ok());
+      parts.push_back(std::move(built).value());
+    }
+    const std::size_t each = body.size();  // at least
+    parts.clear();
+    CHECK(PartBuilder::spare_bytes() >= before + each);
+    CHECK(PartBuilder::spare_bytes() <= kMost);
+    CHECK(6 * each > kMost - before);
+    const std::size_t waiting = PartBuilder::spare_bytes();
+    const auto again = builders[0].build(body, limits, plan_of(Role::kActive), nullptr);
+    REQUIRE(again.ok());
+    CHECK(PartBuilder::spare_bytes() < waiting);
+  }
+  CHECK(PartBuilder::spare_bytes() == before);
+}
+
 }  // namespace bao_exporter

@@ -67,8 +67,7 @@ TEST_CASE("a round does not wait longer than a second for who is slow, whose tur
   running.drain();
   running.started({0, 1, 2});
   running.ended_long_ago(0, active(kEarly));
-  running.drain();
-  CHECK(running.generation() == 2);
+  CHECK(eventually([&] { return running.generation() == 2; }));
   CHECK(running.body().value("version_of_b") == "1");  // what is known of it stays
   running.ended(running.marker(), RunningPublisher::standby_alone());
   running.drain();
@@ -77,6 +76,19 @@ TEST_CASE("a round does not wait longer than a second for who is slow, whose tur
   running.drain();
   CHECK(running.generation() == 3);
   CHECK(running.body().value("version_of_b") == "2");
+}
+
+TEST_CASE("patience lasts while polls keep ending, and five seconds at most") {
+  const TimePoint first = Clock::now();
+  const auto after = [&](int last_ms) {
+    return end_of_patience(first, first + Milliseconds{last_ms}) - first;
+  };
+  CHECK(after(0) == Milliseconds{1'000});
+  CHECK(after(750) == Milliseconds{1'000});
+  CHECK(after(900) == Milliseconds{1'150});
+  CHECK(after(4'000) == Milliseconds{4'250});
+  CHECK(after(4'900) == Milliseconds{5'000});
+  CHECK(end_of_patience(first, TimePoint()) == first + Milliseconds{1'000});
 }
 
 TEST_CASE("the second of patience ends by itself, without another poll") {

@@ -18,7 +18,7 @@ std::string way_of(const std::string& head, const std::string& lines,
   const std::string body = head + lines + padding();
   Polls polls(limits);
   CHECK(polls.take(head + padding()) == "cold");
-  const std::string way = polls.take(body);
+  std::string way = polls.take(body);
   const std::string again = polls.take(body);
   if (way == "steady") CHECK(again == "steady");
   const RelabelPlan& plan = polls.plan();
@@ -47,8 +47,7 @@ TEST_CASE("plain lines are taken by the loops, whatever their labels hold") {
     for (const std::string line :
          {"g 1\n", "g{} 1\n", "g{a=\"\"} 1\n", "g{a=\"b\"} 1\n", "g{a=\"b\",c=\"d\"} 1\n",
           "g{_=\"b\",A9_=\"{},= \"} 1\n",
-          R"(g{a="\\",b="\"",c="\n",d="x\\\\\"\n"} 1)"
-          "\n",
+          "g{a=\"\\\\\",b=\"\\\"\",c=\"\\n\",d=\"x\\\\\\\\\\\"\\n\"} 1\n",
           "g{cluster=\"x\",namespace=\"n\"} 1\n", "g{namespace=\"\",cluster=\"\"} 1\n",
           "g{node_name=\"x\",__y=\"z\"} 1\n"}) {
       CAPTURE(line);
@@ -116,18 +115,19 @@ TEST_CASE("a line that is left in its middle leaves nothing behind of its labels
           "g{a=\"1\",b=\"4444444\",cluster=\"6\",} 1\n",
           "g{a=\"1\",b=\"4444444\",abcdefghijabcdefghijabcdefghija=\"6\"} 1\n"}) {
       CAPTURE(left);
-      CHECK(way_of(kGauge, first + left + last) == "cold");
-      CHECK(way_of(kGauge, first + left + first.substr(0, 8) + "} 1\n" + last) == "cold");
+      std::string lines = first;
+      lines.append(left).append(last);
+      CHECK(way_of(kGauge, lines) == "cold");
     }
     // The label that was read of it ends where the line before has a comma.
     const std::string before = "g{a=\"1\",b=\"22\",c=\"33\",d=\"4\"} 1\n";
     const std::string behind = "g{a=\"1\",b=\"22\",c=\"33\",d=\"5\"} 1\n";
     const std::string same = "g{d=\"5\",c=\"33\",b=\"22\",a=\"1\"} 1\n";
     for (const std::string second : {"namespace=\"1\"", "b=\"999999999\""}) {
-      const std::string left = "g{a=\"1\"," + second + ",c=\"7777777\",d=\"\xC3\xA9\"} 1\n";
-      CHECK(way_of(kGauge, before + left + behind) == "cold");
-      CHECK(
-          way_of(kGauge, before + left + behind + same).starts_with("duplicate_series: line 5, "));
+      std::string lines = before;
+      lines.append("g{a=\"1\",").append(second).append(",c=\"7777777\",d=\"\xC3\xA9\"} 1\n");
+      CHECK(way_of(kGauge, lines.append(behind)) == "cold");
+      CHECK(way_of(kGauge, lines.append(same)).starts_with("duplicate_series: line 5, "));
     }
     // Of a summary, labels that are read whole and are then not enough.
     CHECK(way_of(kSummary, "g{a=\"1\",quantile=\"1\"} 1\ng{a=\"2\"} 1\n").starts_with("malformed"));

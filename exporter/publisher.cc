@@ -1,5 +1,7 @@
 #include "bao_exporter/publisher.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -11,6 +13,7 @@ namespace {
 constexpr Milliseconds kPatience{1'000};  // after the first poll of a round has ended
 constexpr Milliseconds kLull{250};        // without one more that ends
 constexpr Milliseconds kPatienceMost{5'000};
+constexpr std::size_t kLargeFleet = std::size_t{64} << 20;  // bytes served
 }  // namespace
 
 TimePoint end_of_patience(TimePoint first_ended, TimePoint last_ended) {
@@ -255,7 +258,11 @@ void Publisher::publish(TimePoint now) {
                            {"samples", std::to_string(merged.samples)}});
   metrics_.note_publication(snapshot_generation_, snapshot->body().bytes(),
                             std::chrono::duration<double>(Clock::now() - now).count());
+  const bool is_large = snapshot->body().bytes() >= kLargeFleet;
   snapshots_.set(std::move(snapshot));
+  // What the last round held is free now, and idle until the next. A small fleet's is sooner taken
+  // again.
+  if (is_large) (void)::malloc_trim(0);
   if (tokens_ != nullptr) tokens_->note(book_.token_news());
   first_ended_.reset();
   published_ = now;

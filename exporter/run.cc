@@ -134,9 +134,6 @@ int cli::report(const ConfigOutcome& outcome) {
 int run(int argc, char** argv) {
   // Two hundred threads that wait mostly: more than two heaps would only keep what nobody uses.
   (void)::mallopt(M_ARENA_MAX, 2);
-  // Else glibc raises it to the largest block freed so far, and keeps bodies that are gone for
-  // later.
-  (void)::mallopt(M_MMAP_THRESHOLD, 128 << 10);
   // First of all; libcurl would write the keys of our TLS sessions there.
   ::unsetenv("SSLKEYLOGFILE");
   wipe_what_libraries_free();

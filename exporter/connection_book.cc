@@ -74,14 +74,16 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
   if (!connection.authenticated) {
     const bool waits = connection.stage == Stage::kWaiting;
     const Milliseconds age = since(connection.arrived);
-    const bool has_grace = known || !newcomer.known;
+    // Its token was wrong, and it waits to be told so: it has had what it came for.
+    const bool was_refused = connection.stage == Stage::kAnswering;
+    const bool has_grace = !was_refused && (known || !newcomer.known);
     // Whoever means well says its greeting at once.
     const bool is_behind = newcomer.in_a_flood && newcomer.has_spoken && waits && age >= kSilence;
     const Milliseconds grace = newcomer.in_a_flood ? grace_in_a_flood(now) : kGrace;
     if ((known && !any_may_go) || (has_grace && !is_behind && age < grace)) return std::nullopt;
     // Where we are the slow ones, nobody goes for it.
     if (has_grace && age < kGrace && is_our_turn(id, connection)) return std::nullopt;
-    const int kind = known ? (waits ? 3 : 4) : (waits ? 1 : 2);
+    const int kind = was_refused ? 0 : known ? (waits ? 3 : 4) : (waits ? 1 : 2);
     return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};
   }
   const Milliseconds still = since(connection.since);

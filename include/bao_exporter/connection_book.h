@@ -4,9 +4,10 @@
 // A connection waits (it has said nothing yet that a worker is needed for), is served, is answered,
 // or is idle between two requests of an authenticated client. An address is known for an hour after
 // it showed a valid token; the others are strangers. Room for a newcomer is made in this order:
-//   1. strangers that wait, 2. strangers that are served and not authenticated, 3. known addresses
-//   that wait, 4. known addresses that are served and not authenticated, and readers that do not
-//   read, 5. who is idle; in each, who has wasted most time first.
+//   0. who is being refused for a wrong token, 1. strangers that wait, 2. strangers that are served
+//   and not authenticated, 3. known addresses that wait, 4. known addresses that are served and not
+//   authenticated, and readers that do not read, 5. who is idle; in each, who has wasted most time
+//   first.
 // Within the first 500 ms nobody of 1 to 4 goes, but a stranger for a known address. In a flood
 // (see arrive()) these are 20 ms, or twice what those with a token took in the last minute; what is
 // ours to do does not count; and who has spoken comes before who has been silent for 5 ms. A full

@@ -174,12 +174,25 @@ TEST_CASE("who is being answered stays while there is room for more of it, for h
   CHECK(book.arrive(3, address(8), at(525)).evicted == Eviction{2, Cause::kSlowReader});
 }
 
-TEST_CASE("who is answered without a token has no place of its own, however much room there is") {
-  ConnectionBook book(limits(100, 1), [](ConnectionBook::Id, Side) { return true; });
+TEST_CASE("who is told that its token is wrong makes room at once, before all others") {
+  ConnectionBook book(limits(100, 2), [](ConnectionBook::Id, Side) { return true; });
+  make_known(book, 7);
+  for (int id = 0; id < 2; ++id) {
+    REQUIRE_FALSE(book.arrive(id, address(7), at(id)).refused);
+    book.served(id);
+  }
+  CHECK(book.arrive(2, address(7), at(2)).refused);
+  book.answering(1, false, 0, at(2));
+  CHECK(book.arrive(2, address(7), at(3)).evicted == Eviction{1, Cause::kOldestUnauthenticated});
+}
+
+TEST_CASE("not even who shows wrong tokens from a known address makes room for strangers") {
+  ConnectionBook book(limits(1, 1));
+  make_known(book, 7);
   REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
   book.answering(0, false, 0, at(0));
-  const ArrivalQueue many{ConnectionBook::kWaitingInAFlood, Milliseconds(0)};
-  CHECK(book.arrive(1, address(7), at(20), many).evicted);
+  CHECK(book.arrive(1, address(8), at(5'000)).refused);
+  CHECK(book.arrive(1, address(7), at(0)).evicted);
 }
 
 TEST_CASE("an address is a stranger's until it shows a token, and who was pushed out has gone") {

@@ -229,6 +229,14 @@ TimePoint Publisher::valid_until(TimePoint now) const {
   return std::min(now, sign) + poll_.stale_after;
 }
 
+// Who asks in the rhythm of the polls finds it made, also when there is one publication more.
+bool Publisher::is_gzip_wanted(TimePoint now) {
+  if (gzip_asked_.exchange(false, std::memory_order_relaxed)) {
+    gzip_wanted_until_ = now + 2 * poll_.interval;
+  }
+  return now <= gzip_wanted_until_;
+}
+
 void Publisher::publish(TimePoint now) {
   const std::vector<std::size_t> ask_again = book_.decide(now, WallClock::now());
   std::vector<std::size_t> nodes;
@@ -246,13 +254,7 @@ void Publisher::publish(TimePoint now) {
   auto snapshot = std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
                                                    valid_until(now), ++snapshot_generation_,
                                                    book_.views(), certctl_.views(now));
-  // Who asks in the rhythm of the polls finds it made, also when there is one publication more.
-  if (gzip_asked_.exchange(false, std::memory_order_relaxed)) {
-    gzip_wanted_until_ = now + 2 * poll_.interval;
-  }
-  if (now <= gzip_wanted_until_) {
-    metrics_.note_compressed(snapshot->deflated().bytes.size());
-  }
+  if (is_gzip_wanted(now)) metrics_.note_compressed(snapshot->deflated().bytes.size());
   log::debug("published", {{"generation", std::to_string(snapshot_generation_)},
                            {"bytes", std::to_string(snapshot->body().bytes())},
                            {"samples", std::to_string(merged.samples)}});

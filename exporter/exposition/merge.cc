@@ -43,6 +43,7 @@ class Merger {
 
   static Merged merge(const std::vector<MergeSource>& sources, TypeBook& types) {
     if (types.plan_ == nullptr || !fits(*types.plan_, sources)) {
+      if (types.entries_.size() > TypeBook::kFamiliesMax) types.entries_.clear();
       auto plan = Merger(sources, types).make();
       types.plan_ = std::make_unique<MergePlan>(std::move(plan));
     }

@@ -45,9 +45,12 @@ struct MergePlan;
 
 // What is known of the TYPE of each family, by the rank of who said it. Lives from one merge to the
 // next, so that a source that is down keeps its say, and that nothing is sorted again while sources
-// and their families stay the same. Not shared between threads.
+// and their families stay the same. A node may send new names for ever: of more than kFamiliesMax
+// those are forgotten that nobody sends now. Not shared between threads.
 class TypeBook {
  public:
+  static constexpr std::size_t kFamiliesMax = 100'000;
+
   TypeBook();
   TypeBook(TypeBook&&) noexcept;
   TypeBook& operator=(TypeBook&&) noexcept;
@@ -55,6 +58,7 @@ class TypeBook {
 
   // Notes what the source of the lowest rank among those present says, and gives the TYPE in force.
   MetricType settle(std::string_view family, std::uint32_t rank, MetricType said);
+  [[nodiscard]] std::size_t families() const { return entries_.size(); }
   // A source that is configured no more loses its say.
   void forget(std::uint32_t rank);
 

@@ -94,6 +94,7 @@ class Publisher final : public PollSink {
   [[nodiscard]] std::optional<TimePoint> next_refresh(TimePoint now) const;
   [[nodiscard]] TimePoint next_look(TimePoint now) const;
   [[nodiscard]] bool publication_due(TimePoint now) const;
+  [[nodiscard]] bool is_gzip_wanted(TimePoint now);
   void publish(TimePoint now);
   [[nodiscard]] TimePoint valid_until(TimePoint now) const;
 

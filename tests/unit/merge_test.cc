@@ -71,6 +71,21 @@ TEST_CASE("who settled a TYPE may change it") {
   CHECK(book.settle("x", 2, MetricType::kGauge) == MetricType::kCounter);
 }
 
+TEST_CASE("names that nobody sends any more are forgotten when there are too many") {
+  TypeBook book;
+  const auto kept = part_of("a", "# TYPE kept counter\nkept 1\n");
+  const std::size_t in_a_poll = TypeBook::kFamiliesMax / 2;
+  for (int poll = 0; poll < 5; ++poll) {
+    std::string text;
+    for (std::size_t i = 0; i < in_a_poll; ++i) {
+      text += "p" + std::to_string(poll) + "_" + std::to_string(i) + " 1\n";
+    }
+    CHECK(merge({{0, kept}, {1, part_of("b", text)}}, book).samples == in_a_poll + 1);
+    CHECK(book.families() <= TypeBook::kFamiliesMax + in_a_poll + 1);
+  }
+  CHECK(book.settle("kept", 1, MetricType::kGauge) == MetricType::kCounter);
+}
+
 TEST_CASE("a source that is configured no more loses its say, and only its own") {
   TypeBook book;
   CHECK(book.settle("x", 1, MetricType::kGauge) == MetricType::kGauge);

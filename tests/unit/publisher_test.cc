@@ -590,6 +590,30 @@ TEST_CASE("the compressed form is made when somebody asked for it") {
   CHECK(snapshot->deflated().plain_bytes == snapshot->body().bytes());
 }
 
+TEST_CASE("the compressed form is made for the next publications too, once somebody asked for it") {
+  RunningPublisher running(1);
+  const auto told = [&] {
+    const std::string text = running.own_text();
+    const std::string name = "bao_exporter_snapshot_bytes{encoding=\"gzip\"} ";
+    const auto at = text.find(name);
+    return at == std::string::npos ? 0 : std::stoul(text.substr(at + name.size()));
+  };
+  running.round({standby()});
+  running.drain();
+  CHECK(told() == 0);
+  running.publisher().gzip_was_asked();
+  unsigned long before = 0;
+  for (int round = 1; round < 3; ++round) {
+    std::string text;
+    for (int i = 0; i < round * 100; ++i) text += "series_" + std::to_string(i * i) + " 1\n";
+    running.round({standby(text)}, round * 1'000);
+    running.drain();
+    CHECK(told() > before);
+    before = told();
+    CHECK(before == running.snapshots.get()->deflated().bytes.size());
+  }
+}
+
 TEST_CASE("an old snapshot stays whole while newer ones are published") {
   RunningPublisher running(1);
   running.round({standby("version_of_a 1\n")});

@@ -86,6 +86,7 @@ class RunningPublisher {
   RunningPublisher& operator=(const RunningPublisher&) = delete;
 
   Publisher& publisher() { return publisher_; }
+  [[nodiscard]] std::string own_text() const { return metrics_.render("", Clock::now()); }
   [[nodiscard]] std::size_t marker() const { return marker_; }
   [[nodiscard]] std::size_t probe() const { return marker_ + 1; }
 

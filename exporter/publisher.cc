@@ -13,12 +13,13 @@ namespace {
 constexpr Milliseconds kPatience{1'000};  // after the first poll of a round has ended
 constexpr Milliseconds kLull{250};        // without one more that ends
 constexpr Milliseconds kPatienceMost{5'000};
+constexpr int kPatienceShare = 3;  // or that part of the interval
 constexpr std::size_t kLargeFleet = std::size_t{64} << 20;  // bytes served
 }  // namespace
 
-TimePoint end_of_patience(TimePoint first_ended, TimePoint last_ended) {
-  return std::min(std::max(first_ended + kPatience, last_ended + kLull),
-                  first_ended + kPatienceMost);
+TimePoint end_of_patience(TimePoint first_ended, TimePoint last_ended, Milliseconds interval) {
+  const auto most = std::clamp(interval / kPatienceShare, kPatience, kPatienceMost);
+  return std::min(std::max(first_ended + kPatience, last_ended + kLull), first_ended + most);
 }
 
 Publisher::Publisher(const Config& config, std::uint64_t hash_seed, Slot<Snapshot>& snapshots,
@@ -208,7 +209,7 @@ TimePoint Publisher::next_look(TimePoint now) const {
   const TimePoint latest = now + Heartbeat::kLongestWait;
   if (!never_polled_.empty()) return latest;
   if (waits_for_certctl(now)) return std::min(latest, began_ + poll_.timeout);
-  if (first_ended_) return std::min(latest, end_of_patience(*first_ended_, last_taken_));
+  if (first_ended_) return std::min(latest, end_of_patience(*first_ended_, last_taken_, poll_.interval));
   return std::min(latest, next_refresh(now).value_or(latest));
 }
 
@@ -218,7 +219,7 @@ bool Publisher::publication_due(TimePoint now) const {
   if (refresh && now >= *refresh) return true;
   if (!first_ended_) return false;
   return (under_way_.empty() && held_.empty()) || role_changed_ ||
-         now >= end_of_patience(*first_ended_, last_taken_);
+         now >= end_of_patience(*first_ended_, last_taken_, poll_.interval);
 }
 
 // What is published without a new poll (after a reload) is not fresher for it.

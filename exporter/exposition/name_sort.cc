@@ -38,6 +38,8 @@ class NameSort {
   }
 
  private:
+  static constexpr std::size_t kStep = 64;
+
   struct Key {
     std::uint64_t piece = 0;
     std::uint32_t index = 0;
@@ -53,7 +55,8 @@ class NameSort {
   }
 
   [[nodiscard]] std::size_t common_bytes(const Range& range) const {
-    std::string_view common = rest_of(range.keys.front(), range.same);
+    // Not all of it: names that begin with one another would be read to their ends again and again.
+    std::string_view common = rest_of(range.keys.front(), range.same).substr(0, kStep);
     for (const Key& key : range.keys) {
       const std::string_view rest = rest_of(key, range.same);
       const auto* const end =

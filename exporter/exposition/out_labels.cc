@@ -8,6 +8,10 @@
 
 namespace bao_exporter {
 
+namespace {
+constexpr const char* kExported = "exported_";
+}  // namespace
+
 bool is_reserved_label(const RelabelPlan& plan, std::string_view name) {
   return name.starts_with("__") ||
          std::find(plan.reserved_labels.begin(), plan.reserved_labels.end(), name) !=
@@ -85,7 +89,9 @@ bool OutLabels::has(std::string_view name) const {
                      [&](const Label& label) { return label.name == name; });
 }
 
-// Names that only quotes allow, in an order that is not the sender's. False: there are none.
+// Names that only quotes allow, in an order that is not the sender's. False: there are none. Of a
+// third one that is served as the same name, and of all after it, nothing is left: longer and longer
+// names for them would let a sender make much of little.
 bool OutLabels::rename_quoted() {
   std::vector<Label*> quoted;
   for (Label& label : out_) {
@@ -94,15 +100,17 @@ bool OutLabels::rename_quoted() {
   std::sort(quoted.begin(), quoted.end(),
             [](const Label* a, const Label* b) { return a->name < b->name; });
   for (Label* label : quoted) {
-    const std::string_view served = made_.emplace_back(served_label_name(label->name));
-    label->name = has(served) ? exported(served) : served;
+    std::string served = served_label_name(label->name);
+    if (has(served)) served.insert(0, kExported);
+    label->name = has(served) ? std::string_view() : made_.emplace_back(std::move(served));
   }
+  std::erase_if(out_, [](const Label& label) { return label.name.empty(); });
   return !quoted.empty();
 }
 
 std::string_view OutLabels::exported(std::string_view name) {
-  std::string made = "exported_" + std::string(name);
-  while (has(made)) made.insert(0, "exported_");
+  std::string made = kExported + std::string(name);
+  while (has(made)) made.insert(0, kExported);
   return made_.emplace_back(std::move(made));
 }
 

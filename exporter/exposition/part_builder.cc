@@ -45,7 +45,7 @@ class PartPool {
   ~PartPool() {
     for (const auto& slot : spare_) spare_bytes -= slot->spare_bytes;
   }
-  PartPool() = default;
+  PartPool() { spare_.reserve(kSpareMax); }  // give() must not fail
   PartPool(const PartPool&) = delete;
   PartPool& operator=(const PartPool&) = delete;
 
@@ -63,7 +63,8 @@ class PartPool {
   }
 
   void give(std::unique_ptr<Slot> slot) {
-    slot->part.store_->body = {};  // its room is of no use: the next body brings its own
+    std::string().swap(slot->part.store_->body);  // the next body brings its own room
+    slot->part.store_->renamed.clear();
     const std::size_t bytes = slot->part.store_->room();
     const std::scoped_lock lock(mutex_);
     if (spare_.size() == kSpareMax) return;

@@ -60,10 +60,16 @@ Family family_of(const FamilyRecord& record) {
 }
 
 inline std::string_view PartFinisher::served_name(std::uint32_t family) const {
+  return served_.empty() ? part_.store_->families[family].name : served_[family];
+}
+
+// All at once: each is asked for again and again while they are sorted.
+void PartFinisher::note_served_names() {
   const PartStore& store = *part_.store_;
-  const FamilyRecord& record = store.families[family];
-  if (!record.is_renamed) return record.name;
-  return store.renamed.at(family);
+  if (store.renamed.empty()) return;
+  served_.reserve(store.families.size());
+  for (const FamilyRecord& record : store.families) served_.push_back(record.name);
+  for (const auto& [family, name] : store.renamed) served_[family] = name;
 }
 
 void PartFinisher::run(const NodePart* previous) {
@@ -73,6 +79,7 @@ void PartFinisher::run(const NodePart* previous) {
   part_.samples_ = 0;
   part_.dropped_ = {};
   part_.relabel_refused_ = 0;
+  note_served_names();
   sort_families(previous);
   for (std::uint32_t i = 0; i < store.families.size(); ++i) {
     if (store.families[i].fate == Fate::kUnknown) judge(i);
@@ -190,7 +197,7 @@ void PartFinisher::list_families() {
     if (!is_listed(record)) continue;
     const std::string_view lines(store.out.data() + record.out_begin,
                                  record.out_end - record.out_begin);
-    part_.families_.push_back({record.is_renamed ? served_name(i) : record.name, record.help, lines,
+    part_.families_.push_back({served_name(i), record.help, lines,
                                record.type, record.has_help, record.kept});
   }
 }

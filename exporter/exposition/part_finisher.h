@@ -1,6 +1,10 @@
 // From what a pass left to what a NodePart shows.
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
 #include "bao_exporter/node_part.h"
 #include "exposition/part_store.h"
 
@@ -14,6 +18,7 @@ class PartFinisher {
   void run(const NodePart* previous);
 
  private:
+  void note_served_names();
   void judge(std::uint32_t family) const;
   void count(const FamilyRecord& record);
   void sort_families(const NodePart* previous);
@@ -28,6 +33,7 @@ class PartFinisher {
 
   NodePart& part_;
   const RelabelPlan& plan_;
+  std::vector<std::string_view> served_;  // by family; empty when all are served as they were sent
 };
 
 [[nodiscard]] Family family_of(const FamilyRecord& record);

@@ -45,7 +45,8 @@ struct PartStore {
   // Bytes that its arenas hold, used or not, but for the body.
   [[nodiscard]] std::size_t room() const {
     return out.capacity() + lines.capacity() * sizeof(LineRecord) +
-           families.capacity() * sizeof(FamilyRecord);
+           families.capacity() * sizeof(FamilyRecord) + stamps.capacity() * sizeof(Stamp) +
+           order.capacity() * sizeof(std::uint32_t);
   }
   [[nodiscard]] std::string_view line_at(const LineRecord& line) const {
     const std::string_view rest = std::string_view(body).substr(line.at);

@@ -33,8 +33,9 @@ namespace bao_exporter {
 
 // When what has come of a round is published without the polls that are still under way: a second
 // after the first ended, or later while others keep ending (a large fleet's come one after the
-// other, and each publication costs as much as all of it), up to five.
-[[nodiscard]] TimePoint end_of_patience(TimePoint first_ended, TimePoint last_ended);
+// other, and each publication costs as much as all of it), up to five or a third of the interval.
+[[nodiscard]] TimePoint end_of_patience(TimePoint first_ended, TimePoint last_ended,
+                                        Milliseconds interval);
 
 class Publisher final : public PollSink {
  public:

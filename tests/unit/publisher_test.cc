@@ -80,15 +80,18 @@ TEST_CASE("a round does not wait longer than a second for who is slow, whose tur
 
 TEST_CASE("patience lasts while polls keep ending, and five seconds at most") {
   const TimePoint first = Clock::now();
-  const auto after = [&](int last_ms) {
-    return end_of_patience(first, first + Milliseconds{last_ms}) - first;
+  const auto after = [&](int last_ms, int interval_s = 15) {
+    return end_of_patience(first, first + Milliseconds{last_ms}, Milliseconds{1'000 * interval_s}) - first;
   };
   CHECK(after(0) == Milliseconds{1'000});
   CHECK(after(750) == Milliseconds{1'000});
   CHECK(after(900) == Milliseconds{1'150});
   CHECK(after(4'000) == Milliseconds{4'250});
   CHECK(after(4'900) == Milliseconds{5'000});
-  CHECK(end_of_patience(first, TimePoint()) == first + Milliseconds{1'000});
+  CHECK(after(4'900, 60) == Milliseconds{5'000});
+  CHECK(after(4'900, 6) == Milliseconds{2'000});
+  CHECK(after(4'900, 1) == Milliseconds{1'000});
+  CHECK(end_of_patience(first, TimePoint(), Milliseconds{15'000}) == first + Milliseconds{1'000});
 }
 
 TEST_CASE("the second of patience ends by itself, without another poll") {

@@ -241,14 +241,36 @@ TEST_CASE("so is one whose samples another family has, or could have by its type
 }
 
 TEST_CASE("labels whose names become one are told apart, in whatever order they are sent") {
-  const std::string wanted =
-      "# TYPE a "
-      "untyped\na{node_name=\"a\",l_x=\"own\",exported_l_x=\"1\",exported_exported_l_x=\"2\"} 1\n";
-  CHECK(served("a{l_x=\"own\",\"l-x\"=\"1\",\"l.x\"=\"2\"} 1\n") == wanted);
-  CHECK(
-      served("a{\"l.x\"=\"2\",\"l-x\"=\"1\",l_x=\"own\"} 1\n") ==
-      "# TYPE a "
-      "untyped\na{node_name=\"a\",exported_exported_l_x=\"2\",exported_l_x=\"1\",l_x=\"own\"} 1\n");
+  const std::string head = "# TYPE a untyped\na{node_name=\"a\",";
+  CHECK(served("a{l_x=\"own\",\"l-x\"=\"1\"} 1\n") ==
+        head + "l_x=\"own\",exported_l_x=\"1\"} 1\n");
+  CHECK(served("a{\"l.x\"=\"2\",\"l-x\"=\"1\"} 1\n") ==
+        head + "exported_l_x=\"2\",l_x=\"1\"} 1\n");
+}
+
+TEST_CASE("of three labels whose names become one the last by name is left out") {
+  const std::string head = "# TYPE a untyped\na{node_name=\"a\",";
+  CHECK(served("a{l_x=\"own\",\"l-x\"=\"1\",\"l.x\"=\"2\"} 1\n") ==
+        head + "l_x=\"own\",exported_l_x=\"1\"} 1\n");
+  CHECK(served("a{\"l.x\"=\"2\",\"l-x\"=\"1\",l_x=\"own\"} 1\n") ==
+        head + "exported_l_x=\"1\",l_x=\"own\"} 1\n");
+  const auto twice = part_of("a{\"x-\"=\"1\",\"x.\"=\"2\",\"x~\"=\"3\"} 1\n"
+                             "a{\"x-\"=\"1\",\"x.\"=\"2\",\"x~\"=\"4\"} 2\n");
+  CHECK(served(*twice) == head + "x_=\"1\",exported_x_=\"2\"} 1\n");
+  CHECK(dropped(*twice, DropCause::kDuplicateAfterRelabel) == 1);
+}
+
+TEST_CASE("what is served of a line with names in quotes is at most a few times what was sent") {
+  std::string text = "a{";
+  for (char c = '!'; c <= '~'; ++c) {
+    if (c != '"' && c != '\\') text += std::string("\"") + c + "\"=\"v\",";
+  }
+  text += "} 1\n";
+  ParseLimits limits;
+  limits.labels_per_sample_max = 100;
+  auto built = NodePart::build(text, limits, plan_of(Role::kActive));
+  REQUIRE(built.ok());
+  CHECK(served(*built.value()).size() < 3 * text.size());
 }
 
 TEST_CASE("series that become one by their labels' names are served once") {

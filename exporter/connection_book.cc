@@ -87,8 +87,9 @@ std::optional<ConnectionBook::Candidate> ConnectionBook::candidate(Id id,
     return Candidate{kind, age, connection.number, id, EvictionCause::kOldestUnauthenticated};
   }
   const Milliseconds still = since(connection.since);
-  if (still < kGrace && is_our_turn(id, connection)) return std::nullopt;
-  if (connection.stage == Stage::kIdle) {
+  const bool is_idle = connection.stage == Stage::kIdle;
+  if ((is_idle || still < kGrace) && is_our_turn(id, connection)) return std::nullopt;
+  if (is_idle) {
     if (!any_may_go) return std::nullopt;
     return Candidate{5, still, connection.number, id, EvictionCause::kOldestIdle};
   }
@@ -229,7 +230,9 @@ Milliseconds ConnectionBook::grace_in_a_flood(TimePoint now) const {
 bool ConnectionBook::is_our_turn(Id id, const Connection& connection) const {
   if (connection.stage == Stage::kWorking) return true;
   if (!our_turn_) return false;
-  if (connection.stage == Stage::kServed) return our_turn_(id, Side::kReads);
+  if (connection.stage == Stage::kServed || connection.stage == Stage::kIdle) {
+    return our_turn_(id, Side::kReads);
+  }
   const bool is_answered = connection.stage == Stage::kAnswering && connection.authenticated;
   return is_answered && our_turn_(id, Side::kWrites);
 }
@@ -250,15 +253,21 @@ std::optional<EvictionCause> ConnectionBook::time_is_up(const Connection& connec
   return EvictionCause::kSlowReader;
 }
 
+// Who had to go before it showed its token gets its answer still, and its limits are those of all.
+bool ConnectionBook::is_over(const Connection& connection) {
+  const bool is_answered = connection.stage == Stage::kAnswering && connection.authenticated;
+  return connection.evicted && (connection.cut || !is_answered);
+}
+
 // Each snapshot is as large as all nodes' bodies: only so many are kept alive by who reads them.
 void ConnectionBook::find_old_snapshots(std::vector<Eviction>& to, TimePoint now) {
   std::set<std::uint64_t> held;
   for (const auto& [id, connection] : connections_) {
-    if (!connection.evicted && connection.generation != 0) held.insert(connection.generation);
+    if (!is_over(connection) && connection.generation != 0) held.insert(connection.generation);
   }
   while (held.size() > kSnapshotsMax) {
     for (auto& [id, connection] : connections_) {
-      if (connection.evicted || connection.generation != *held.begin()) continue;
+      if (is_over(connection) || connection.generation != *held.begin()) continue;
       to.push_back(evict(id, EvictionCause::kOldSnapshot, now));
     }
     held.erase(held.begin());
@@ -268,7 +277,7 @@ void ConnectionBook::find_old_snapshots(std::vector<Eviction>& to, TimePoint now
 std::vector<ConnectionBook::Eviction> ConnectionBook::sweep(TimePoint now) {
   std::vector<Eviction> evictions;
   for (const auto& [id, connection] : connections_) {
-    if (connection.evicted) continue;
+    if (is_over(connection)) continue;
     if (const auto cause = time_is_up(connection, now)) evictions.push_back(evict(id, *cause, now));
   }
   find_old_snapshots(evictions, now);
@@ -314,6 +323,7 @@ void ConnectionBook::note_known(const PeerAddress& address, TimePoint now) {
 
 ConnectionBook::Eviction ConnectionBook::evict(Id id, EvictionCause cause, TimePoint now) {
   connections_.at(id).evicted = true;
+  connections_.at(id).cut = cause != EvictionCause::kOldestUnauthenticated;
   if (cause == EvictionCause::kOldestUnauthenticated && !connections_.at(id).admin) {
     if (now - in_vain_last_ > kLately) in_vain_ = 0;
     in_vain_ = in_vain_ << 1 | 1;

@@ -89,7 +89,10 @@ void Publisher::run(const std::stop_token& stop) {
     if (arrived->certctl) take_certctl(*arrived->certctl);
     for (const std::size_t target : arrived->started) ++under_way_[target];
     for (const std::size_t target : arrived->replaced) note_ended(target);
-    for (auto& [target, result] : arrived->ended) take(std::move(result));
+    for (auto& [target, result] : arrived->ended) {
+      take(std::move(result));
+      metrics_.build_loop().beat(Clock::now());
+    }
     for (const std::string& cluster : arrived->token_changed) retry_with_token(cluster);
     const TimePoint now = Clock::now();
     metrics_.build_loop().beat(now);
@@ -255,14 +258,17 @@ void Publisher::publish(TimePoint now) {
   auto snapshot = std::make_shared<const Snapshot>(std::move(body), book_.render(/*overdue=*/true),
                                                    valid_until(now), ++snapshot_generation_,
                                                    book_.views(), certctl_.views(now));
+  // A new role does not wait for the compressed form: who asks for that meanwhile does.
+  if (role_changed_) snapshots_.set(snapshot);
   if (is_gzip_wanted(now)) metrics_.note_compressed(snapshot->deflated().bytes.size());
+  if (!role_changed_) snapshots_.set(snapshot);
   log::debug("published", {{"generation", std::to_string(snapshot_generation_)},
                            {"bytes", std::to_string(snapshot->body().bytes())},
                            {"samples", std::to_string(merged.samples)}});
   metrics_.note_publication(snapshot_generation_, snapshot->body().bytes(),
                             std::chrono::duration<double>(Clock::now() - now).count());
   const bool is_large = snapshot->body().bytes() >= kLargeFleet;
-  snapshots_.set(std::move(snapshot));
+  snapshot.reset();
   // What the last round held is free now, and idle until the next. A small fleet's is sooner taken
   // again.
   if (is_large) (void)::malloc_trim(0);

@@ -130,10 +130,10 @@ class Writer {
   std::string buffer_;
 };
 
-// Ends as soon as the client goes, or is made to.
-void wait_while_there(int fd, Milliseconds delay) {
+// False as soon as the client goes, or is made to.
+bool waited_while_there(int fd, Milliseconds delay) {
   pollfd poll{fd, POLLRDHUP, 0};
-  (void)::poll(&poll, 1, static_cast<int>(delay.count()));
+  return ::poll(&poll, 1, static_cast<int>(delay.count())) <= 0;
 }
 
 void write_reply(mg_connection* connection, const Reply& reply,
@@ -313,16 +313,17 @@ class CivetListener final : public Listener {
     gate_->working(fd);
     Reply reply = handler_(request);
     if (view(info->http_version) != "1.1") reply.close = true;
+    bool is_told = true;
     if (reply.delay > Milliseconds(0)) {
-      gate_->answering(fd, false, 0);  // it waits for nothing of ours
-      wait_while_there(fd, reply.delay);
+      (void)gate_->answering(fd, false, 0);  // it waits for nothing of ours
+      is_told = waited_while_there(fd, reply.delay);  // who does not wait is not told
     }
     // Looked at after the answer was made: what let this client in is still what lets one in.
-    if (gate_->is_outdated(fd)) {
+    if (!is_told || gate_->is_outdated(fd)) {
       ::mg_disable_connection_keep_alive(connection);
       return reply.status;  // closed without a word: it connects anew
     }
-    gate_->answering(fd, reply.authenticated, reply.generation);
+    if (!gate_->answering(fd, reply.authenticated, reply.generation)) reply.close = true;
     write_reply(connection, reply, [this, fd](std::size_t bytes) { gate_->progressed(fd, bytes); });
     gate_->answered(fd);
     return reply.status;

@@ -86,6 +86,15 @@ void tune(int fd) {
   ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
+// What the kernel tells with an event: whose it is.
+std::uint64_t mark_of(int fd, std::uint32_t number) {
+  return std::uint64_t{number} << 32U | static_cast<std::uint32_t>(fd);
+}
+
+int fd_of(const epoll_event& event) {
+  return static_cast<int>(static_cast<std::uint32_t>(event.data.u64));
+}
+
 bool out_of_descriptors(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
@@ -107,7 +116,7 @@ ConnectionGate::ConnectionGate(std::vector<ListeningSocket> sockets, bool plain,
   BAO_CHECK(epoll_.is_open() && wake_.is_open());
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.fd = wake_.get();
+  event.data.u64 = mark_of(wake_.get(), 0);
   BAO_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) == 0);
 }
 
@@ -138,8 +147,9 @@ void ConnectionGate::watch_ports(bool watch) {
   for (const ListeningSocket& socket : sockets_) {
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.fd = socket.descriptor.get();
-    ::epoll_ctl(epoll_.get(), watch ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, event.data.fd, &event);
+    const int fd = socket.descriptor.get();
+    event.data.u64 = mark_of(fd, 0);
+    ::epoll_ctl(epoll_.get(), watch ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event);
   }
 }
 
@@ -154,7 +164,7 @@ void ConnectionGate::run() {
     }
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events.at(static_cast<std::size_t>(i));
-      const int fd = event.data.fd;
+      const int fd = fd_of(event);
       const auto port = std::find_if(
           sockets_.begin(), sockets_.end(),
           [fd](const ListeningSocket& socket) { return socket.descriptor.get() == fd; });
@@ -164,7 +174,8 @@ void ConnectionGate::run() {
         std::uint64_t times = 0;
         (void)!::read(fd, &times, sizeof times);
         paused_until_ = Clock::now();  // somebody has left: there is room
-      } else if (waiting_.contains(fd)) {
+      } else if (const auto at = waiting_.find(fd);
+                 at != waiting_.end() && event.data.u64 == mark_of(fd, at->second.number)) {
         look_at(fd, (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
       }
     }
@@ -200,7 +211,7 @@ void ConnectionGate::accept_some(const ListeningSocket& socket) {
       if (unpark_one()) continue;
       return pause_for_descriptors();
     }
-    if (connection.get() >= descriptors_max_ && !unpark_one()) {
+    if (!move_below_the_kept(connection)) {
       reset_on_close(connection.get());
       connection.reset();
       return pause_for_descriptors();
@@ -209,6 +220,16 @@ void ConnectionGate::accept_some(const ListeningSocket& socket) {
                 Clock::now() + request_timeout()};
     if (const auto refused = admit_at_once(comer)) let_wait(std::move(comer), *refused);
   }
+}
+
+// The highest numbers stay free, so who is parked lets go of lower ones. False: nobody is parked.
+bool ConnectionGate::move_below_the_kept(Descriptor& connection) {
+  while (connection.get() >= descriptors_max_) {
+    if (!unpark_one()) return false;
+    Descriptor other(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+    if (other.is_open() && other.get() < connection.get()) std::swap(connection, other);
+  }
+  return true;
 }
 
 // Where others wait, a stranger waits with them: what the port's queue holds behind a crowd must
@@ -233,7 +254,7 @@ std::optional<RefusalCause> ConnectionGate::admit(Comer& comer) {
   if (arrival.evicted) carry_out(*arrival.evicted);
   tune(fd);
   const bool tls = is_tls(comer);
-  waiting_[comer.connection.release()] = {tls, false};
+  waiting_[comer.connection.release()] = {tls, false, ++last_number_};
   look_at(fd, false);  // who is in a hurry has said it already
   return std::nullopt;
 }
@@ -320,11 +341,13 @@ void ConnectionGate::turn_away(Comer comer, RefusalCause cause) {
 
 // Told once for each time that more has come: what is not taken away would be told for ever.
 void ConnectionGate::watch(int fd) {
-  if (std::exchange(waiting_.at(fd).watched, true)) return;
+  Waiting& waiting = waiting_.at(fd);
+  if (std::exchange(waiting.watched, true)) return;
   epoll_event event{};
   event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
-  event.data.fd = fd;
-  BAO_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
+  event.data.u64 = mark_of(fd, waiting.number);
+  // The kernel has room for so many only.
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) drop_waiting(fd);
 }
 
 // `ended`: nothing more will come.
@@ -443,13 +466,15 @@ bool ConnectionGate::begin_handshake(int fd) {
     const std::scoped_lock lock(mutex_);
     const TimePoint now = Clock::now();
     const Standing standing = book_.standing(fd, now);
-    if (standing != Standing::kStranger) return standing == Standing::kKnown;
+    if (stopping_ || standing == Standing::kGone) return false;
+    if (origins_.at(fd).has_turn) return true;  // a second hello came with the first
+    if (standing == Standing::kKnown) return true;
     book_.working(fd, now);  // it waits for us
   }
   strangers_.take();
   const std::scoped_lock lock(mutex_);
   origins_.at(fd).has_turn = true;
-  return book_.standing(fd, Clock::now()) != Standing::kGone;
+  return !stopping_ && book_.standing(fd, Clock::now()) != Standing::kGone;
 }
 
 void ConnectionGate::end_handshake(int fd) {
@@ -467,9 +492,12 @@ void ConnectionGate::working(int fd) {
   book_.working(fd, Clock::now());
 }
 
-void ConnectionGate::answering(int fd, bool authenticated, std::uint64_t generation) {
+bool ConnectionGate::answering(int fd, bool authenticated, std::uint64_t generation) {
   const std::scoped_lock lock(mutex_);
-  book_.answering(fd, authenticated, generation, Clock::now());
+  const TimePoint now = Clock::now();
+  book_.answering(fd, authenticated, generation, now);
+  if (authenticated) origins_.at(fd).to_park = false;
+  return book_.standing(fd, now) != ConnectionBook::Standing::kGone;
 }
 
 void ConnectionGate::progressed(int fd, std::size_t bytes) {
@@ -506,7 +534,8 @@ void ConnectionGate::forget(int fd, bool and_park) {
   if (origin == origins_.end()) return;
   if (and_park && origin->second.to_park) {
     Descriptor kept(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (kept.is_open() && ::dup3(ended_.get(), fd, O_CLOEXEC) == fd) {
+    const bool has_room = kept.is_open() && kept.get() < descriptors_max_;
+    if (has_room && ::dup3(ended_.get(), fd, O_CLOEXEC) == fd) {
       park(std::move(kept), origin->second.until);
     }
   }

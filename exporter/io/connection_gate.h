@@ -55,7 +55,8 @@ class ConnectionGate {
   [[nodiscard]] bool begin_handshake(int fd);
   void end_handshake(int fd);  // nothing, where none was begun
   void working(int fd);
-  void answering(int fd, bool authenticated, std::uint64_t generation);
+  // False: it had to go meanwhile. Who has shown a token by then gets this answer still.
+  bool answering(int fd, bool authenticated, std::uint64_t generation);
   void progressed(int fd, std::size_t bytes);
   void answered(int fd);
   void leave(int fd);
@@ -71,6 +72,7 @@ class ConnectionGate {
   struct Waiting {
     bool tls;
     bool watched;
+    std::uint32_t number;  // a descriptor's number is soon another's
   };
   void run();
   void watch_ports(bool watch);
@@ -86,6 +88,7 @@ class ConnectionGate {
   // What is refused for now stays in `comer`.
   [[nodiscard]] std::optional<RefusalCause> admit_at_once(Comer& comer);
   [[nodiscard]] std::optional<RefusalCause> admit(Comer& comer);
+  [[nodiscard]] bool move_below_the_kept(Descriptor& connection);
   [[nodiscard]] ArrivalQueue queue(const Comer& comer, TimePoint now) const;
   [[nodiscard]] bool is_tls(const Comer& comer) const { return !plain_ && !comer.admin; }
   // Who never showed a token; nobody has to at the admin address.
@@ -119,6 +122,7 @@ class ConnectionGate {
   Turns strangers_;
   // Of the gate's thread alone.
   std::map<int, Waiting> waiting_;
+  std::uint32_t last_number_ = 0;
   std::deque<Comer> door_;  // there was no room for them yet; the first came first
   TimePoint door_seen_;
   TimePoint swept_;

@@ -167,12 +167,12 @@ void ServerContext::on_progress(const SSL* ssl, int where, int) noexcept {
 }
 
 int ServerContext::on_client_hello(SSL* ssl, int* alert, void* self) noexcept {
-  // A handshake may have two of them: it ends in the era that it began in.
-  if (era_of(ssl) != nullptr) return SSL_CLIENT_HELLO_SUCCESS;
   // To be tried again, says this; nobody will, and the client is told nothing.
   if (!static_cast<ServerContext*>(self)->hooks_.before_handshake(::SSL_get_fd(ssl))) {
     return SSL_CLIENT_HELLO_RETRY;
   }
+  // A handshake may have two of them: it ends in the era that it began in.
+  if (era_of(ssl) != nullptr) return SSL_CLIENT_HELLO_SUCCESS;
   auto era = std::make_unique<EraPtr>(static_cast<ServerContext*>(self)->era_now());
   const ServerTls& tls = *(*era)->tls;
   if (equip(ssl, tls) && ::SSL_set_ex_data(ssl, slot_of_era(), era.get()) == 1) {

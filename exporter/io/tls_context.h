@@ -26,8 +26,8 @@ class ServerContext {
   struct Hooks {
     // A client whose certificate is good and whose names are not allowed.
     std::function<void()> on_client_refused = [] {};
-    // The client's hello is there, and what it costs is about to be spent. It may block; false: it
-    // is not spent, and the client is told nothing.
+    // The client's hello, or its second one, is there, and what it costs is about to be spent. It may
+    // block; false: it is not spent, and the client is told nothing.
     std::function<bool(int fd)> before_handshake = [](int) { return true; };
     // SSL_accept() has done what it can for now; called more often than the one before.
     std::function<void(int fd)> after_handshake = [](int) {};

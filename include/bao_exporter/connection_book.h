@@ -147,12 +147,14 @@ class ConnectionBook {
     bool admin = false;
     bool authenticated = false;
     bool evicted = false;
+    bool cut = false;  // and nothing is sent to it any more
     std::uint64_t generation = 0;
     std::size_t sent = 0;  // bytes of the answer under way
     TimePoint began;       // that answer
     TimePoint since;       // last progress, or idle since
   };
   struct Candidate;
+  [[nodiscard]] static bool is_over(const Connection& connection);
 
   struct Newcomer {
     bool known;

@@ -335,6 +335,31 @@ TEST_CASE("of who is idle between requests, the longest goes, and only for a kno
   CHECK(book.arrive(51, address(0), at(200)).evicted == Eviction{15, Cause::kOldestIdle});
 }
 
+TEST_CASE("who is idle and whose next request is there unread does not make room") {
+  bool unread = true;
+  ConnectionBook book(limits(100, 1),
+                      [&](ConnectionBook::Id, Side side) { return side == Side::kReads && unread; });
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  authenticate(book, 0, 0);
+  book.answered(0, at(0));
+  CHECK(book.arrive(1, address(7), at(20'000)).refused == RefusalCause::kAddressCap);
+  unread = false;
+  CHECK(book.arrive(1, address(7), at(20'000)).evicted == Eviction{0, Cause::kOldestIdle});
+}
+
+TEST_CASE("who had to go before it showed its token has the limits of all for its answer") {
+  ConnectionBook book(limits(100, 1));
+  REQUIRE_FALSE(book.arrive(0, address(7), at(0)).refused);
+  book.served(0);
+  REQUIRE(book.arrive(1, address(7), at(600)).evicted ==
+          Eviction{0, Cause::kOldestUnauthenticated});
+  authenticate(book, 0, 601);
+  CHECK(book.sweep(at(700)).empty());
+  const auto ended = book.sweep(at(100'000));
+  CHECK(std::count(ended.begin(), ended.end(), Eviction{0, Cause::kSlowReader}) == 1);
+  CHECK(book.sweep(at(100'100)).empty());
+}
+
 TEST_CASE("who is not of an allowed network is refused") {
   ConnectionLimits only = limits(16, 16);
   only.allowed = {*parse_network("10.0.0.0/24"), *parse_network("::1")};

@@ -268,6 +268,23 @@ TEST_CASE("before a handshake is made it is asked for, and told when it has done
   }
 }
 
+TEST_CASE("a second hello, which a signature follows, too, is asked for as the first") {
+  const TlsFiles files;
+  bool last_answer = true;
+  int before = 0;
+  ServerContext::Hooks hooks;
+  hooks.before_handshake = [&](int) { return ++before == 1 || last_answer; };
+  const ServerContext server(files.good(), std::move(hooks));
+  TlsClient client;
+  client.groups = "P-521:P-384";
+  CHECK(Handshake(server, client).finish());
+  CHECK(before == 2);
+  before = 0;
+  last_answer = false;
+  CHECK_FALSE(Handshake(server, client).finish());
+  CHECK(before == 2);
+}
+
 TEST_CASE("a handshake that may not be made is dropped without a word") {
   const TlsFiles files;
   int after = 0;

@@ -104,7 +104,7 @@ bao_python_test(e2e test_doctor_golden TIMEOUT 400)
 bao_python_test(e2e test_doctor TIMEOUT 300)
 
 # certctl, as the fake in fake/ is one.
-bao_python_test(e2e test_certctl_exact TIMEOUT 300)
+bao_python_test(e2e test_certctl_exact TIMEOUT 450)
 bao_python_test(e2e test_certctl_budget TIMEOUT 300)
 bao_python_test(e2e test_certctl_permissions TIMEOUT 300)
 bao_python_test(e2e test_certctl_port TIMEOUT 200)
@@ -120,7 +120,7 @@ add_test(NAME deploy/release_configure COMMAND ${CMAKE_COMMAND} --preset release
   -DCIVETWEB_SOURCE_DIR=${CIVETWEB_SOURCE_DIR})
 # With what time the tests beside it leave: some measure milliseconds.
 add_test(NAME deploy/release_build
-  COMMAND nice -n 10 ${CMAKE_COMMAND} --build ${release_dir} --parallel 2)
+  COMMAND nice -n 19 ${CMAKE_COMMAND} --build ${release_dir} --parallel 2)
 set_tests_properties(deploy/release_configure PROPERTIES FIXTURES_SETUP release_configured TIMEOUT 120)
 set_tests_properties(deploy/release_build PROPERTIES FIXTURES_REQUIRED release_configured
   FIXTURES_SETUP release TIMEOUT 1500)

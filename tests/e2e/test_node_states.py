@@ -25,6 +25,7 @@ from watch import (
     check_up,
     failovers,
     role,
+    scrape_once_up,
     until_second_poll,
     wait_table,
     wait_voters,
@@ -325,10 +326,10 @@ def by_metrics_listeners(own: Cluster, paths: dict[int, str] | None = None, *, a
     return ClusterEntry(CLUSTER, own.ca_file, None, nodes)
 
 
-def told_of(own: Cluster, folder: Path, entry: ClusterEntry) -> Exposition:
-    """By an exporter that starts now."""
+def told_of(own: Cluster, folder: Path, entry: ClusterEntry, victim: int) -> Exposition:
+    """By an exporter that starts now, as soon as the others are up."""
     with Exporter(folder, [entry], authority=own, poll=POLL) as exporter:
-        return exporter.scrape()
+        return scrape_once_up(exporter, [node for i, node in enumerate(NODES) if i != victim])
 
 
 def wait_core_active(own: Cluster, paths: dict[int, str] | None = None) -> int:
@@ -359,11 +360,11 @@ def test_a_metrics_path_of_ones_own_is_asked_as_it_is_written(own, tmp_path):
     with with_metrics_path(own, special, "/metrics"):
         wait_core_active(own, paths)
         for name, api, role_if_wrong in [("both", True, "standby"), ("alone", False, "unknown")]:
-            right = told_of(own, tmp_path / f"right-{name}", by_metrics_listeners(own, paths, api=api))
+            right = told_of(own, tmp_path / f"right-{name}", by_metrics_listeners(own, paths, api=api), special)
             check_others(right, active, special)
             check_up(right, NODES[special])
             assert role(right, NODES[special]) == "standby"
-            wrong = told_of(own, tmp_path / f"wrong-{name}", by_metrics_listeners(own, api=api))
+            wrong = told_of(own, tmp_path / f"wrong-{name}", by_metrics_listeners(own, api=api), special)
             check_others(wrong, active, special)
             check_down(wrong, NODES[special], "not_found")
             assert role(wrong, NODES[special]) == role_if_wrong
@@ -393,8 +394,8 @@ def test_a_metrics_only_listener_answers_for_a_sealed_node_too(own, tmp_path, st
     active = wait_core_active(own)
     victim = ({0, 1, 2} - {active}).pop()
     with state.put(own, victim):
-        both = told_of(own, tmp_path / "both", by_metrics_listeners(own, api=True))
-        alone = told_of(own, tmp_path / "alone", by_metrics_listeners(own, api=False))
+        both = told_of(own, tmp_path / "both", by_metrics_listeners(own, api=True), victim)
+        alone = told_of(own, tmp_path / "alone", by_metrics_listeners(own, api=False), victim)
     for ours, expected in [(both, state.health), (alone, state.alone)]:
         check_up(ours, NODES[victim], at_least=40)
         assert role(ours, NODES[victim]) == expected

@@ -7,7 +7,7 @@ import pytest
 from cluster import LOOPBACK
 from exporter_process import ClusterEntry, Exporter, NodeEntry, openbao, wait_until
 from tls_sink import TlsSink
-from watch import check_down, check_up, role
+from watch import check_down, check_up, role, scrape_once_up
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_metrics_only_listeners_need_no_token(cluster, tmp_path, roles):
         entry_node.metrics_url = node.metrics_url
         entry_node.metrics_auth = "none"
     with Exporter(tmp_path, [entry], authority=cluster) as exporter:
-        ours = exporter.scrape()
+        ours = scrape_once_up(exporter, [node.name for node in cluster.nodes])
     for node in cluster.nodes:
         check_up(ours, node.name)
         assert role(ours, node.name) == roles[node.name]
@@ -55,7 +55,7 @@ def test_metrics_only_listeners_need_no_token(cluster, tmp_path, roles):
 def test_a_metrics_only_listener_alone_tells_the_role(cluster, tmp_path, roles):
     nodes = [NodeEntry(node.name, metrics_url=node.metrics_url, metrics_auth="none") for node in cluster.nodes]
     with Exporter(tmp_path, [ClusterEntry("e2e", cluster.ca_file, None, nodes)], authority=cluster) as exporter:
-        ours = exporter.scrape()
+        ours = scrape_once_up(exporter, [node.name for node in cluster.nodes])
     for node in cluster.nodes:
         check_up(ours, node.name)
         assert role(ours, node.name) == roles[node.name]
@@ -67,7 +67,7 @@ def test_metrics_auth_none_sends_no_token(cluster, tmp_path, roles):
     entry = openbao(cluster)
     entry.nodes[0].metrics_auth = "none"
     with Exporter(tmp_path, [entry], authority=cluster) as exporter:
-        ours = exporter.scrape()
+        ours = scrape_once_up(exporter, ["openbao-1", "openbao-2"])
     check_down(ours, "openbao-0", "token_rejected" if roles["openbao-0"] == "active" else "standby_rejected")
     for node in ["openbao-1", "openbao-2"]:
         check_up(ours, node)
@@ -79,7 +79,7 @@ def test_a_node_with_another_authority_is_asked_nothing(cluster, tmp_path):
         entry.nodes.append(NodeEntry("alien", api_url=f"https://{LOOPBACK}:{sink.port}"))
         with Exporter(tmp_path, [entry], authority=cluster) as exporter:
             wait_until("a third poll of it", lambda: sink.connections >= 3)
-            ours = exporter.scrape()
+            ours = scrape_once_up(exporter, [node.name for node in cluster.nodes])
             table = exporter.table()
         assert sink.bytes_ == b""
 
@@ -102,7 +102,7 @@ def test_a_certificate_for_another_name_is_refused(cluster, tmp_path, roles):
     entry.nodes[0].server_name = "openbao-0.test"  # which its certificate has
     entry.nodes[1].server_name = "openbao-0.test"  # which that of openbao-1 has not
     with Exporter(tmp_path, [entry], authority=cluster) as exporter:
-        ours = exporter.scrape()
+        ours = scrape_once_up(exporter, ["openbao-0", "openbao-2"])
     check_down(ours, "openbao-1", "tls")
     assert role(ours, "openbao-1") == "unreachable"
     for node in ["openbao-0", "openbao-2"]:
@@ -117,7 +117,7 @@ def test_an_authority_that_is_not_the_nodes_makes_only_its_cluster_fail(cluster,
         apart = good.nodes.pop()
         wrong = dataclasses.replace(good, cluster="apart", ca_file=tmp_path / "sink.pem", nodes=[apart])
         with Exporter(tmp_path, [good, wrong], authority=cluster) as exporter:
-            ours = exporter.scrape()
+            ours = scrape_once_up(exporter, [node.name for node in good.nodes])
     check_down(ours, apart.name, "tls")
     assert role(ours, apart.name) == "unreachable"
     assert {s.labels["cluster"] for s in ours.samples(node_name=apart.name)} == {"apart"}

@@ -67,9 +67,22 @@ def check_down(ours: Exposition, node: str, why: str, *, was_up: bool | None = F
 
 def check_up(ours: Exposition, node: str, at_least: int = 100) -> None:
     """A node that has just started has less samples than an older one."""
-    assert reason(ours, node) == "ok"
+    why = reason(ours, node)
+    assert why == "ok", f"{node}: {why}"
     assert ours.value("bao_node_up", node_name=node) == "1"
     assert len(upstream_samples(ours, node)) == int(ours.value("bao_node_samples", node_name=node)) > at_least
+
+
+def scrape_once_up(exporter: Exporter, nodes: list[str]) -> Exposition:
+    """The first polls of a busy machine may take longer than their timeout."""
+
+    def probe() -> Exposition:
+        ours = exporter.scrape()
+        for node in nodes:
+            check_up(ours, node, at_least=0)
+        return ours
+
+    return wait_until(f"{nodes} to be up", probe)
 
 
 def failovers(exporter: Exporter) -> int:
